@@ -1,0 +1,54 @@
+# make demo: everything on the shipped catalog, then the search page. make test: every test. make help lists the rest.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+export OMP_NUM_THREADS ?= 2
+export OMP_WAIT_POLICY ?= PASSIVE
+export TOKENIZERS_PARALLELISM = false
+export HF_HUB_OFFLINE ?= 1
+PORT ?= 8000
+
+.PHONY: help install demo full serve test drift results readme docs clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.done ## Create .venv with everything
+
+$(VENV)/.done: settings.ini setup.py requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip setuptools wheel
+	$(BIN)/python -m pip install -q torch==2.13.0
+	$(BIN)/python -m pip install -q -r requirements.lock
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: install ## Titles to a better model and a search page, in 20 minutes on 2 cores
+	$(BIN)/embedding-search run --settings data/icd10cm/demo.toml --run runs/demo
+	$(BIN)/embedding-search serve --run runs/demo --port $(PORT) --browser
+
+full: install ## The same with all data
+	$(BIN)/embedding-search run --settings data/icd10cm/full.toml --run runs/full
+
+serve: install ## Search page of the demo's run
+	$(BIN)/embedding-search serve --run runs/demo --port $(PORT) --browser
+
+test: install drift ## Every test: notebooks, package, command line
+	$(BIN)/python tools/test.py
+
+drift: install ## Fail when package, README and notebooks have drifted apart
+	$(BIN)/python tools/drift.py
+
+results: install ## Copy the results of runs/demo and runs/full to data/icd10cm/results
+	$(BIN)/python tools/results.py demo full
+
+readme: install ## Rebuild README.md from nbs/index.ipynb
+	$(BIN)/python tools/docs.py --readme
+
+docs: install ## Build the documentation site in _docs
+	$(BIN)/python tools/docs.py
+
+clean: ## Remove everything that was built, runs and environment too
+	rm -rf $(VENV) runs _proc _docs build dist *.egg-info

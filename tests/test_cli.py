@@ -1,0 +1,111 @@
+"The command line as a user meets it."
+import json, os, re, signal, subprocess, sys, time
+from pathlib import Path
+import pytest
+from conftest import SMALL, cli, write_csv
+
+STAGES = ['catalog','families','queries','split','negatives','train','export','index','evaluate']
+
+def test_run_prints_the_table(run):
+    out = run.with_suffix('.out').read_text()
+    for s in STAGES: assert re.search(rf'^{s} +\d+ s', out, re.M), s
+    assert re.search(r'^  base +\d', out, re.M) and re.search(r'^  INT8 .*\+?\d', out, re.M)
+    assert 'pairs/s' in out and 'GiB' in out and 'not worth it yet' in out
+    assert 'Worst' in (run/'report.md').read_text() or 'judged' not in out
+
+def test_manifest(run):
+    m = json.loads((run/'manifest.json').read_text())
+    assert set(STAGES) <= set(m) and m['seed'] == 42 and m['settings']['catalog']['id'] == 'sku'
+    assert m['catalog']['counts']['rows'] == 48 and m['split']['counts']['train'] > 0
+    assert all(m[s]['versions']['numpy'] for s in STAGES)
+
+def test_resumes(run):
+    r = cli('run', '--run', run)
+    assert r.returncode == 0 and r.stdout.count('unchanged, skipped') == len(STAGES)
+
+def test_one_stage(run):
+    r = cli('dedupe', '--run', run)
+    assert r.returncode == 0 and r.stdout.count('skipped') == 2
+
+def test_search(run):
+    r = cli('search', 'fix the radiator', '--run', run, '-k', 3)
+    assert r.returncode == 0 and 'Repair of radiator' in r.stdout.splitlines()[0]
+    hits = [json.loads(l) for l in cli('search', 'new clutch', '--run', run, '--category', 'clutch', '--json').stdout.splitlines()]
+    assert hits and {h['category'] for h in hits} == {'clutch'}
+
+def test_without_queries(files, tmp_path):
+    r = cli('run', '--run', tmp_path/'r', '--catalog', files/'my.csv', '--id', 'sku', '--title', 'name')
+    assert r.returncode == 0 and 'no training queries' in r.stdout and 'query,id' in r.stdout
+    assert 'Repair of clutch' in cli('search', 'clutch repair', '--run', tmp_path/'r', '-k', 1).stdout
+
+def test_search_needs_no_torch(run):
+    code = f"import sys; from embedding_search.search import Searcher; Searcher.load({str(run)!r}).search('x'); print([m for m in ('torch','transformers','sentence_transformers','datasets','pandas','optimum') if m in sys.modules])"
+    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout.strip() == '[]'
+
+@pytest.mark.parametrize('raw, says', [
+    ('', 'bad.csv'), ('id,title\n', 'bad.csv'), ('id,titel\n1,x\n', 'titel'), ('id,title\n1,x\n1,y\n', 'row 3'), ('id,title\n1,\n', 'title'),
+    ('id,title\n,x\n', 'row 2'), ('id,title\n1,x,y\n', 'row 2'), ('id,title\n1,"x\n', 'bad.csv'), ('id,title\n1,a\0b\n', 'row 2'), (b'id,title\n1,\xff\xfe\n', 'bad.csv')])
+def test_bad_catalog(raw, says, tmp_path):
+    f = tmp_path/'bad.csv'
+    f.write_bytes(raw if isinstance(raw, bytes) else raw.encode())
+    r = cli('run', '--run', tmp_path/'r', '--catalog', f)
+    assert r.returncode == 2 and r.stderr.startswith('error: ') and says in r.stderr and 'Traceback' not in r.stderr, r.stderr
+
+def test_bad_queries(files, tmp_path):
+    f = write_csv(tmp_path/'q.csv', [('query','id'), ('a','nope'), ('b','never')])
+    r = cli('queries', '--run', tmp_path/'r', '--catalog', files/'my.csv', '--id', 'sku', '--title', 'name', '--queries', f)
+    assert r.returncode == 2 and 'nope' in r.stderr and 'q.csv' in r.stderr
+
+@pytest.mark.parametrize('args, says', [
+    (['run','--settings','absent.toml'], 'absent.toml'), (['run','--id','sku'], '--catalog'), (['run','--set','train.epochs=two'], 'train.epochs'),
+    (['search','x','--run','nowhere'], 'nowhere'), (['serve','--run','nowhere'], 'nowhere')])
+def test_bad_options(args, says, tmp_path):
+    r = cli(*args, cwd=tmp_path)
+    assert r.returncode == 2 and says in r.stderr and 'Traceback' not in r.stderr, r.stderr
+
+@pytest.mark.parametrize('base, says', [('nobody/nothing', 'could not be loaded'), ('{tmp}', 'safetensors')])
+def test_bad_base(base, says, files, tmp_path):
+    r = cli('run', '--run', tmp_path/'r', '--catalog', files/'my.csv', '--id', 'sku', '--title', 'name', '--base', base.format(tmp=tmp_path))
+    assert r.returncode == 2 and says in r.stderr and 'Traceback' not in r.stderr, r.stderr
+
+def test_odd_titles(tmp_path):
+    f = write_csv(tmp_path/'odd.csv', [('id','title'), ('1','x'*100_000), ('2','🚗 broken 🔧'), ('3','<img src=x onerror=alert(1)>'), ('4','тормоз')])
+    r = cli('run', '--run', tmp_path/'r', '--catalog', f)
+    assert r.returncode == 0, r.stderr
+    assert json.loads(cli('search', '🚗', '--run', tmp_path/'r', '--json', '-k', 1).stdout)['id'] == '2'
+
+def test_one_title(tmp_path):
+    f = write_csv(tmp_path/'one.csv', [('id','title'), ('1','only')])
+    q = write_csv(tmp_path/'q.csv', [('query','id'), ('lonely','1'), ('sole','1')])
+    assert cli('run', '--run', tmp_path/'r', '--catalog', f).returncode == 0
+    r = cli('run', '--run', tmp_path/'r2', '--catalog', f, '--queries', q, *SMALL)
+    assert r.returncode == 2 and 'Traceback' not in r.stderr, r.stderr
+
+def test_truncated_model(run):
+    f = run/'model'/'onnx'/'model_quantized.onnx'; keep = f.read_bytes()
+    f.write_bytes(keep[:5000])
+    try: r = cli('search', 'x', '--run', run)
+    finally: f.write_bytes(keep)
+    assert r.returncode == 2 and 'do not match' in r.stderr
+
+def test_full_disk(own, tmp_path):
+    "A file system with no room left: /dev/full answers every write with ENOSPC."
+    (tmp_path/'r').mkdir(); (tmp_path/'r'/'manifest.part').symlink_to('/dev/full')
+    r = cli('catalog', '--run', tmp_path/'r', *own)
+    assert r.returncode == 2 and 'disk is full' in r.stderr and 'Traceback' not in r.stderr, r.stderr
+
+def test_ctrl_c_mid_train(own, tmp_path):
+    cmd = [str(Path(sys.executable).parent/'embedding-search'), 'train', '--run', str(tmp_path/'r'), *map(str, own), '--set', 'train.batch_size=16',
+           '--set', 'train.epochs=60', '--set', 'train.evals=60', '--set', 'train.bf16="no"']
+    p = subprocess.Popen(cmd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(600):
+        if list((tmp_path/'r').glob('checkpoints/*/checkpoint-*/trainer_state.json')): break
+        time.sleep(.1); assert p.poll() is None, p.stderr.read()
+    p.send_signal(signal.SIGINT)
+    _, err = p.communicate(timeout=60)
+    assert p.returncode == 130 and 'the same command goes on' in err
+    kept = max(int(c.name.split('-')[1]) for c in (tmp_path/'r').glob('checkpoints/*/checkpoint-*'))
+    r = cli(*cmd[1:])
+    assert r.returncode == 0 and r.stdout.count('skipped') == 5, r.stderr[-2000:]
+    steps = json.loads((tmp_path/'r'/'train.json').read_text())['steps']
+    assert steps < 60*8 and steps > 0 and kept > 0
