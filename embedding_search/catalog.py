@@ -20,18 +20,23 @@ def norm(
     "`s` as it is compared."
     return ' '.join(s.casefold().split())
 
-# %% ../nbs/01_catalog.ipynb #6b779cd4
+# %% ../nbs/01_catalog.ipynb #ba5a3cf6
+def _plain(value):
+    "`value` as text, as it is."
+    if value is None or isinstance(value, float) and math.isnan(value): return ''
+    if isinstance(value, (bytes, memoryview)): return bytes(value).decode('utf-8', 'surrogateescape')
+    if isinstance(value, float) and value.is_integer(): value = int(value)
+    if hasattr(value, '__len__') and not isinstance(value, str): raise ValueError('a list or a table, where text is needed')
+    return str(value)
+
+# %% ../nbs/01_catalog.ipynb #ce756afc
 _unfit = re.compile(r'[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff]')
 
 def as_text(
     value, # A cell: text, number, date, bytes or nothing
 )->str: # One line of text; empty when there is nothing
     "`value` as one line of text."
-    if value is None or isinstance(value, float) and math.isnan(value): return ''
-    if isinstance(value, (bytes, memoryview)): value = bytes(value).decode('utf-8', 'surrogateescape')
-    if isinstance(value, float) and value.is_integer(): value = int(value)
-    if hasattr(value, '__len__') and not isinstance(value, str): raise ValueError('a list or a table, where text is needed')
-    s = ' '.join(str(value).split())
+    s = ' '.join((value if isinstance(value, str) else _plain(value)).split())
     if (m := _unfit.search(s)) is None: return s
     c = ord(m[0])
     if 0xdc80<=c<=0xdcff: raise ValueError(f'byte 0x{c-0xdc00:02X} is not UTF-8; save the data as UTF-8')
@@ -51,21 +56,23 @@ def source_name(
     if url is None or '@' in (url.host or ''): return source.split('://')[0] + '://...'
     return url.set(query={}).render_as_string(hide_password=True)
 
-# %% ../nbs/01_catalog.ipynb #831764d7
+# %% ../nbs/01_catalog.ipynb #fe588b67
 class Faults:
     "All faults of one source, told together."
     def __init__(self,
         source, # What is read
     ): self.name,self.found = source_name(source),[]
 
-    def add(self,
-        row:int, # Row as a person counts; 0: the source as a whole
-        what:str, # What is wrong
-        field:str='', # Column it is wrong in
-    ):
-        "Note one fault."
-        where = self.name + (f', row {row:,}' if row else '') + (f', field `{field}`' if field else '')
-        self.found.append((row, f'{where}: {what}'.encode('utf-8', 'backslashreplace').decode()))
+# %% ../nbs/01_catalog.ipynb #5c3dfd46
+@patch
+def add(self:Faults,
+    row:int, # Row as a person counts; 0: the source as a whole
+    what:str, # What is wrong
+    field:str='', # Column it is wrong in
+):
+    "Note one fault."
+    where = self.name + (f', row {row:,}' if row else '') + (f', field `{field}`' if field else '')
+    self.found.append((row, f'{where}: {what}'.encode('utf-8', 'backslashreplace').decode()))
 
 # %% ../nbs/01_catalog.ipynb #588b1150
 @patch
@@ -107,20 +114,27 @@ def text(self:Faults,
     try: return as_text(value)
     except ValueError as e: self.add(row, str(e), field)
 
-# %% ../nbs/01_catalog.ipynb #adfa0a7e
+# %% ../nbs/01_catalog.ipynb #0eef38b1
 def _open(path, gz):
     "The file at `path`, unpacked when `gz`."
     if path.is_dir(): raise InputError(f"{path}: a directory; give one file")
     if not path.exists(): raise InputError(f"{path}: no such file")
     return gzip.open(path, 'rb') if gz else open(path, 'rb')
 
+# %% ../nbs/01_catalog.ipynb #31eb6990
 def _text_of(f, name):
     "Binary file `f` as text whose bad bytes are kept."
     f = io.BufferedReader(f)
     if f.peek(2)[:2] in (b'\xff\xfe', b'\xfe\xff'): raise InputError(f"{name}: UTF-16; save it as UTF-8")
     return io.TextIOWrapper(f, 'utf-8-sig', 'surrogateescape', newline='')
 
-# %% ../nbs/01_catalog.ipynb #078d7735
+# %% ../nbs/01_catalog.ipynb #d6f56dfb
+def _once(names, row, faults):
+    "`names`, each of which may come once."
+    for c in sorted({c for c in names if c and names.count(c)>1}): faults.add(row, f'two columns are called `{c}`')
+    return names
+
+# %% ../nbs/01_catalog.ipynb #b089fbcb
 def _csv_rows(f, delimiter, faults):
     "Numbered rows of CSV text `f`; malformed ones go to `faults`."
     reader, header, rows, n = csv.reader(f, delimiter=delimiter, strict=True), None, [], 0
@@ -134,11 +148,10 @@ def _csv_rows(f, delimiter, faults):
             n += reader.line_num - line - 1
             continue
         if not cells: continue
-        if header is None:
-            header = [c.strip() for c in cells]
-            for c in sorted({c for c in header if c and header.count(c)>1}): faults.add(n, f'two columns are called `{c}`')
+        if header is None: header = _once([c.strip() for c in cells], n, faults)
         elif len(cells)!=len(header):
-            faults.add(n, f'{len(cells)} fields, the header has {len(header)}; a field with a separator in it needs quotes')
+            hint = '; a field with a separator in it needs quotes' if len(cells)>len(header) else ''
+            faults.add(n, f'{len(cells)} of {len(header)} fields{hint}')
         else: rows.append((n, dict(zip(header, cells))))
 
 # %% ../nbs/01_catalog.ipynb #892ffdbf
@@ -153,12 +166,11 @@ def _json_rows(f, faults):
         else: faults.add(n, 'not a JSON object')
     return rows
 
-# %% ../nbs/01_catalog.ipynb #aaad60bc
+# %% ../nbs/01_catalog.ipynb #30ef3a63
 def _arrow_rows(table, faults):
     "Numbered rows of Arrow `table`."
     import pyarrow as pa
-    names = table.column_names
-    for c in sorted({c for c in names if names.count(c)>1}): faults.add(0, f'two columns are called `{c}`')
+    names = _once(table.column_names, 0, faults)
     def cell(x):
         try: return x.as_py()
         except UnicodeDecodeError: return x.cast(pa.binary()).as_py()
@@ -167,13 +179,18 @@ def _arrow_rows(table, faults):
         except UnicodeDecodeError: return [cell(x) for x in c]
     return list(enumerate((dict(zip(names, r)) for r in zip(*map(column, table.columns))), 1))
 
-# %% ../nbs/01_catalog.ipynb #5995505d
+# %% ../nbs/01_catalog.ipynb #a7d8e70c
+def _one_line(e):
+    "Message of error `e` as one printable line."
+    return ' '.join(''.join(c if c.isprintable() else ' ' for c in str(e)).split())
+
+# %% ../nbs/01_catalog.ipynb #94b800a1
 def _parquet_rows(f, name, faults):
     "Numbered rows of Parquet file `f`."
     try: import pyarrow as pa, pyarrow.parquet as pq
     except ImportError: raise InputError(f"{name}: Parquet needs `pyarrow`: pip install 'embedding_search[train]'") from None
     try: return _arrow_rows(pq.read_table(io.BytesIO(f.read())), faults)
-    except (pa.ArrowException, OSError) as e: raise InputError(f"{name}: not a Parquet file, or a damaged one ({as_text(str(e))})") from None
+    except (pa.ArrowException, OSError) as e: raise InputError(f"{name}: not a Parquet file, or a damaged one ({_one_line(e)})") from None
 
 # %% ../nbs/01_catalog.ipynb #11b998aa
 _delimiters = {'.csv':',', '.tsv':'\t'}
@@ -210,7 +227,14 @@ def _engine(source):
     except sa.exc.NoSuchModuleError: raise InputError(f"{name}: SQLAlchemy knows no `{url.drivername}`; a file is given by its path") from None
     except (sa.exc.SQLAlchemyError, TypeError, ValueError): raise InputError(f"{name}: SQLAlchemy refuses this URL") from None
 
-# %% ../nbs/01_catalog.ipynb #201d49d4
+# %% ../nbs/01_catalog.ipynb #5ba6e855
+def _without_secrets(why, url):
+    "Message `why` of a driver without what `url` keeps secret."
+    hidden = [url.password, *(v for k,vs in url.normalized_query.items() if re.search('pass|pwd|secret|token|key', k, re.I) for v in vs)]
+    for secret in filter(None, hidden): why = why.replace(secret, '***')
+    return why
+
+# %% ../nbs/01_catalog.ipynb #08899729
 def _sql_rows(source, sql, faults):
     "Numbered rows of query `sql` on the database at URL `source`."
     engine = _engine(source)
@@ -221,22 +245,19 @@ def _sql_rows(source, sql, faults):
             if engine.dialect.name=='sqlite': conn.connection.driver_connection.text_factory = lambda b: b.decode('utf-8', 'surrogateescape')
             found = conn.execution_options(no_parameters=True).exec_driver_sql(sql)
             if not found.returns_rows: return []
-            names = list(found.keys())
-            for c in sorted({c for c in names if names.count(c)>1}): faults.add(0, f'two columns are called `{c}`; rename one with AS')
+            names = _once(list(found.keys()), 0, faults)
             return [(n, dict(zip(names, row))) for n,row in enumerate(found, 1)]
     except (SQLAlchemyError, OSError, ValueError) as e:
-        why = ' '.join(str(getattr(e, 'orig', None) or e).split())
-        hidden = [engine.url.password, *(v for k,v in engine.url.query.items() if re.search('pass|pwd|secret|token|key', k, re.I))]
-        for secret in hidden: why = why.replace(str(secret), '***') if secret else why
-        raise InputError(f"{faults.name}: {why}") from None
+        why = _one_line(getattr(e, 'orig', None) or e)
+        raise InputError(f"{faults.name}: {_without_secrets(why, engine.url)}") from None
 
-# %% ../nbs/01_catalog.ipynb #33d910cf
+# %% ../nbs/01_catalog.ipynb #205260ff
 def _object_rows(source, faults):
     "Numbered rows of a data frame, dataset, Arrow table or iterable of dicts."
     if hasattr(source, 'to_pylist') and hasattr(source, 'column_names'): return _arrow_rows(source, faults)
     if isinstance(source, Mapping): raise InputError(f"{faults.name}: a dict of {', '.join(map(str, source))}; choose one split, or give a list of dicts")
     if hasattr(source, 'with_format'): source = source.with_format(None)
-    if hasattr(source, 'to_dict') and hasattr(source, 'columns'):
+    if hasattr(source, 'astype') and hasattr(source, 'columns'):
         if not source.columns.is_unique: raise InputError(f"{faults.name}: two columns have one name")
         source = source.astype(object).where(source.notna(), None).to_dict('records')
     if not isinstance(source, Iterable): raise InputError(f"{faults.name}: titles cannot be read from {type(source).__name__}")
@@ -260,11 +281,12 @@ def read_records(
     if faults is None: own.check()
     return rows
 
-# %% ../nbs/01_catalog.ipynb #dce07979
+# %% ../nbs/01_catalog.ipynb #e00c728a
 def _blank(s):
     "Whether nothing of `s` can be seen."
     return not any(map(str.isprintable, s))
 
+# %% ../nbs/01_catalog.ipynb #b1888ad2
 def _check_row(n, row, fields, seen, faults):
     "Note an empty or repeated id and an empty title of `row`; None is a fault noted before."
     for field in ('id','title'):
@@ -281,7 +303,7 @@ def _cut(rows, field, limit):
     for r in long: r[field] = r[field][:limit].rstrip()
     return len(long)
 
-# %% ../nbs/01_catalog.ipynb #cdb56c3d
+# %% ../nbs/01_catalog.ipynb #a571498d
 def read_catalog(
     source, # File, SQLAlchemy URL, data frame, `datasets` dataset or iterable of dicts
     id:str='id', # Column with the unique id
@@ -307,7 +329,7 @@ def read_catalog(
         _check_row(n, rows[-1], fields, seen, faults)
     faults.check()
     cut = [f'{k:,} {f}{"s" if k>1 else ""} over {m:,}' for f,m in (('title',max_title), ('text',max_text)) if (k := _cut(rows, f, m))]
-    if cut: warnings.warn(f"{faults.name}: {' and '.join(cut)} characters cut", stacklevel=2)
+    if cut: warnings.warn(f"{faults.name}: {' and '.join(cut)} characters were cut", stacklevel=2)
     return rows
 
 # %% ../nbs/01_catalog.ipynb #5f2644c7

@@ -74,14 +74,18 @@ def parity(
     c = (a*b).sum(1)
     return dict(mean=float(c.mean()), min=float(c.min()))
 
-# %% ../nbs/10_export.ipynb #fbee8d81
+# %% ../nbs/10_export.ipynb #e6c60778
 def recall_gate(
-    fp32:float, # Recall@5 in full precision, 0 to 1
-    int8:float, # Recall@5 in INT8, 0 to 1
+    change:tuple[float,float,float], # Change of Recall@5 from full precision to INT8 with its paired 95% interval, 0 to 1
+    queries:int, # Queries it was measured on
     allowed:float=.005, # Loss allowed, 0 to 1
-)->None: # Raises `InputError`
-    "Refuse an INT8 model that loses more than `allowed` Recall@5."
-    if fp32-int8 > allowed: raise InputError(f"INT8 loses {100*(fp32-int8):.2f} points of Recall@5 ({allowed*100:.1f} allowed): ship onnx/model.onnx, or retrain")
+)->str: # A warning, or nothing
+    "Refuse an INT8 model whose Recall@5 interval lies below the allowed loss; under 200 queries only warn."
+    mean, low, high = change
+    if mean >= -allowed: return ''
+    text = f"INT8 changes Recall@5 by {100*mean:+.2f} points ({100*low:+.2f} … {100*high:+.2f}) on {queries} queries; {100*allowed:.1f} are allowed"
+    if high < -allowed and queries >= 200: raise InputError(text + ": ship onnx/model.onnx, or retrain")
+    return text
 
 # %% ../nbs/10_export.ipynb #5b891f11
 def export(
