@@ -98,16 +98,16 @@ def has_bf16()->bool: # Whether this machine multiplies bfloat16 natively
     if torch.cuda.is_available(): return torch.cuda.is_bf16_supported()
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
-# %% ../nbs/06_encode.ipynb #ca21bd59
+# %% ../nbs/06_encode.ipynb #3cbb4790
 class TorchEncoder:
     "A sentence-transformers model as an encoder."
     def __init__(self,
         model, # `SentenceTransformer`
         dim:int|None=None, # Matryoshka size: leading dimensions kept, then normalised
         bf16:bool=False, # Multiply in bfloat16
-    ): self.model, self.dim, self.bf16 = model, dim or model.get_sentence_embedding_dimension(), bf16
+    ): self.model, self.dim, self.bf16 = model, dim or model.get_embedding_dimension(), bf16
 
-# %% ../nbs/06_encode.ipynb #1f5e7b8b
+# %% ../nbs/06_encode.ipynb #1fdc4d0f
 @patch
 def encode(self:TorchEncoder,
     texts:list[str], # Texts to encode
@@ -119,7 +119,7 @@ def encode(self:TorchEncoder,
     with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.bf16):
         v = self.model.encode(list(texts), batch_size=128, convert_to_numpy=True, show_progress_bar=progress,
                               prompt=self.model.prompts.get('query' if kind=='query' else 'document') or None)
-    return truncate(v.reshape(-1, self.model.get_sentence_embedding_dimension()), self.dim)
+    return truncate(v.reshape(-1, self.model.get_embedding_dimension()), self.dim)
 
 # %% ../nbs/06_encode.ipynb #0c4dc8bd
 def truncate(

@@ -32,19 +32,19 @@ def tokens(
     "Words and marks of `title`."
     return tuple(re.findall(r'\w+|[^\w\s]', title.casefold()))
 
-# %% ../nbs/02_families.ipynb #00ce9e91
+# %% ../nbs/02_families.ipynb #4a0617f9
 def holes(
     titles:list[tuple[int,...]], # Titles as token numbers
-    longest:int=8, # Longest filler, in tokens
+    longest:int=8, # Longest filler inside a title, in tokens; at its end any length
 )->tuple[np.ndarray,np.ndarray,np.ndarray,list[tuple]]: # Context hash, filler number and title number of each hole; fillers as (tokens, at the end?)
-    "Every way to take up to `longest` adjacent tokens out of a title."
+    "Every way to take adjacent tokens out of a title."
     number, context, filler, title = {}, array('q'), array('i'), array('i')
     for k,t in enumerate(titles):
         n = len(t); before, after = [0]*(n+1), [0]*(n+1)
         for i in range(n): before[i+1] = hash((before[i], t[i]))
         for i in range(n-1, -1, -1): after[i] = hash((t[i], after[i+1]))
         for i in range(n+1):
-            for j in range(i, min(n, i+longest)+1):
+            for j in (*range(i, min(n, i+longest)+1), *([n] if n-i > longest else [])):
                 if j-i == n: continue
                 context.append(hash((before[i], after[j], j==n)))
                 filler.append(number.setdefault((t[i:j], j==n), len(number)))

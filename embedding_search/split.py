@@ -50,7 +50,7 @@ def held_queries(
         if min(left[i] for i in ids[q]) > 1: held.add(q); left.subtract(ids[q])
     return held
 
-# %% ../nbs/04_split.ipynb #11145851
+# %% ../nbs/04_split.ipynb #f450c3ab
 def split_queries(
     pairs:Iterable[dict], # Checked `{'query','id'}`, to learn from
     fam:dict[str,str], # Row id to family
@@ -65,7 +65,7 @@ def split_queries(
     away = held_families(merged, fam, unseen, seed)
     sides = {norm(x['query']): {fam[i] in away for i in x['ids']} for x in merged}
     known = {q for q,s in sides.items() if s == {False}}
-    free = known - asked
+    free, repeated = known - asked, known & asked
     held = held_queries([x for x in merged if norm(x['query']) in free], seen, seed)
     held |= {q for q,s in sides.items() if len(s) == 2}
     learnt = free - held
@@ -73,4 +73,4 @@ def split_queries(
     return dict(train=[dict(query=x['query'], id=x['id']) for x in pairs if norm(x['query']) in learnt],
         seen=part(lambda q: q in held), unseen=part(lambda q: sides[q] == {True}),
         judged=[dict(x, part=part_of(x['ids'][0])) for x in people],
-        dropped=sum(norm(x['query']) in known & asked for x in pairs))
+        dropped=sum(norm(x['query']) in repeated for x in pairs))

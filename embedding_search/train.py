@@ -40,7 +40,7 @@ def check_size(
     elif pairs < 5000: out.append(f"{pairs} training pairs: gains are small under 5,000; more queries help more than any setting")
     return out
 
-# %% ../nbs/09_train.ipynb #2e2ff5ce
+# %% ../nbs/09_train.ipynb #193af360
 def make_loss(
     model, # `SentenceTransformer`
     scale:float=20, # Inverse temperature
@@ -49,7 +49,7 @@ def make_loss(
 ): # A loss module of sentence-transformers
     "InfoNCE with in-batch and mined negatives, at each of `dims`."
     from sentence_transformers.sentence_transformer import losses
-    full = model.get_sentence_embedding_dimension()
+    full = model.get_embedding_dimension()
     if max(dims) > full: raise InputError(f"settings, `train.dims`: {max(dims)} is larger than the model's {full} dimensions")
     loss = losses.MultipleNegativesRankingLoss(model, scale=scale, gather_across_devices=gather)
     if list(dims) == [full]: return loss
