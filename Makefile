@@ -1,5 +1,5 @@
 # make demo: everything on the shipped catalog, then the search page. make test: every test. make help lists the rest.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2

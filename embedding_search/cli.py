@@ -69,7 +69,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help="Teach a tiny embedding model your catalog's vocabulary, and search it by meaning. Start with: embedding-search run --help")
 RunOption = Annotated[Path, typer.Option('--run', help='Folder of the run')]
 
-# %% ../nbs/15_cli.ipynb #f4c0a86f
+# %% ../nbs/15_cli.ipynb #3b04c626
 def run_until(
     stage:str, # Last stage
     run:RunOption=Path('runs/demo'), # Folder of the run
@@ -91,7 +91,11 @@ def run_until(
     from embedding_search.encode import pin_threads
     pin_threads(s.threads)
     from embedding_search.pipeline import Run
-    return Run(run, s, log=lambda x: print(x, flush=True)).go(stage)
+    from embedding_search.train import main_process
+    try: return Run(run, s, log=lambda x: print(x, flush=True) if main_process() else None, progress=main_process()).go(stage)
+    except KeyboardInterrupt:
+        print('\ninterrupted: finished stages and training checkpoints are kept; the same command goes on', file=sys.stderr)
+        raise typer.Exit(130) from None
 
 # %% ../nbs/15_cli.ipynb #deae3ca8
 def stage_command(
@@ -169,12 +173,11 @@ def serve_command(
     from embedding_search.serve import serve
     serve(run, host, port, browser)
 
-# %% ../nbs/15_cli.ipynb #6e30d153
+# %% ../nbs/15_cli.ipynb #54b6fa77
 def main()->None:
     "The command `embedding-search`."
     try: app()
     except InputError as e: print(f'error: {e}', file=sys.stderr); sys.exit(2)
-    except KeyboardInterrupt: print('\ninterrupted: finished stages and training checkpoints are kept; the same command goes on', file=sys.stderr); sys.exit(130)
     except OSError as e:
         if e.errno != errno.ENOSPC: raise
         print(f'error: the disk is full{f" ({e.filename})" if e.filename else ""}: free some space; the same command goes on', file=sys.stderr); sys.exit(2)

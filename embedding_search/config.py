@@ -89,12 +89,12 @@ class EvaluateSettings(_Table):
     sample:int = Field(3000, ge=0, description='Queries of each test part, chosen by seed; 0: all')
     resamples:int = Field(1000, ge=100, description='Bootstrap resamples')
 
-# %% ../nbs/00_config.ipynb #2ebd9018
+# %% ../nbs/00_config.ipynb #6356ef86
 class SearchSettings(_Table):
     "What the search returns."
     dim:int = Field(384, ge=8, description='Vector size kept in the index: the full size or one of the Matryoshka sizes')
-    rrf_k:int = Field(60, ge=1, description='Constant of reciprocal rank fusion')
-    keyword_weight:float = Field(.5, ge=0, description='Weight of BM25 in the fusion, beside 1 for the vectors')
+    rrf_k:int = Field(10, ge=1, description='Constant of reciprocal rank fusion')
+    keyword_weight:float = Field(.1, ge=0, description='Weight of BM25 in the fusion, beside 1 for the vectors')
 
 # %% ../nbs/00_config.ipynb #1b917f2f
 class Settings(_Table):

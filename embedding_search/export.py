@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['rename_output', 'export_onnx', 'quantize', 'write_hashes', 'parity', 'recall_gate', 'export']
 
-# %% ../nbs/10_export.ipynb #c60ce47c
-import json, shutil
+# %% ../nbs/10_export.ipynb #fa11988c
+import json, shutil, warnings
 from pathlib import Path
 import numpy as np
 from .config import InputError
@@ -26,14 +26,17 @@ def rename_output(
     for o in m.graph.output: o.name = new if o.name==old else o.name
     onnx.save(m, str(path))
 
-# %% ../nbs/10_export.ipynb #fff944e6
+# %% ../nbs/10_export.ipynb #58106c4c
 def export_onnx(
     folder:str|Path, # sentence-transformers model; `onnx/model.onnx` is written into it
 )->Path: # The graph
     "Full-precision ONNX graph of the model in `folder`."
+    import transformers
     from optimum.exporters.onnx import main_export
+    transformers.utils.logging.set_verbosity_error()
     folder, tmp = Path(folder), Path(folder)/'onnx.part'
-    try: main_export(str(folder), tmp, task='feature-extraction', library_name='sentence_transformers', do_validation=False)
+    try:
+        with warnings.catch_warnings(action='ignore'): main_export(str(folder), tmp, task='feature-extraction', library_name='sentence_transformers', do_validation=False)
     except OSError as e: raise InputError(f"{tmp}: could not be written ({e})") from e
     rename_output(tmp/'model.onnx', 'token_embeddings', 'last_hidden_state')
     (folder/'onnx').mkdir(exist_ok=True)

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['words', 'Keywords']
 
-# %% ../nbs/07_keyword.ipynb #d8133bae
-import json
+# %% ../nbs/07_keyword.ipynb #a8c55fc5
+import json, logging
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -21,7 +21,7 @@ def words(
     import bm25s
     return bm25s.tokenize(list(texts), stopwords=stopwords, return_ids=False, show_progress=False)
 
-# %% ../nbs/07_keyword.ipynb #ef391da1
+# %% ../nbs/07_keyword.ipynb #3c3144a5
 class Keywords:
     "BM25 index over `titles`."
     def __init__(self,
@@ -29,6 +29,7 @@ class Keywords:
         stopwords:str|list[str]='english', # Words that carry nothing
     ):
         import bm25s
+        logging.getLogger('bm25s').setLevel(logging.WARNING)
         self.n, self.stopwords, self.index = len(titles), stopwords, bm25s.BM25()
         tokens = words(titles, stopwords)
         if not any(tokens): tokens = [*tokens[1:], ['\0']]

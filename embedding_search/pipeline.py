@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['STAGES', 'digest', 'versions', 'Run', 'file_hash']
 
-# %% ../nbs/13_pipeline.ipynb #d7e1d4ba
+# %% ../nbs/13_pipeline.ipynb #9cecdf5d
 import hashlib, json, platform, random, resource, shutil, time
+from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 import numpy as np
@@ -15,9 +16,9 @@ from tqdm.auto import tqdm
 from .catalog import norm, read_catalog, read_jsonl, write_jsonl
 from .config import InputError, Settings
 from .encode import Encoder, TorchEncoder, base_path, cached_vectors, has_bf16, load_model, pin_threads, sha256
-from .evaluate import Corpus, dense_scores, fused_scores, judge, regressions, strict_rows, write_report
+from .evaluate import Corpus, dense_scores, fused_scores, judge, keyword_scores, regressions, strict_rows, write_report
 from .export import export as export_model, recall_gate
-from .families import find_families
+from .families import exact_duplicates, find_families
 from .keyword import Keywords
 from .metrics import paired_bootstrap
 from .negatives import bm25_miner, candidates, dense_miner, hard_negatives, random_miner
@@ -110,15 +111,18 @@ def catalog(self:Run)->str: # Fingerprint
         return dict(rows=len(rows), titles=len(distinct_titles(rows)[0]), categories=len({r['category'] for r in rows}))
     return self.stage('catalog', [c.model_dump(), file_hash(c.source)], ['catalog.jsonl'], work)
 
-# %% ../nbs/13_pipeline.ipynb #efc3091d
+# %% ../nbs/13_pipeline.ipynb #0ac8f793
 @patch
 def families(self:Run, after:str)->str: # Fingerprint
     "Find families into `families.json`."
     s = self.settings.families
     def work(_):
-        fam, slots = find_families(self.rows(), **s.model_dump())
+        rows = self.rows()
+        fam, slots = find_families(rows, **s.model_dump())
         (self.folder/'families.json').write_text(json.dumps(dict(family=fam, slots=slots)))
-        return dict(families=len(set(fam.values())), slots=len(slots))
+        title, sizes = {r['id']: r['title'] for r in rows}, Counter(fam.values())
+        for f,n in sizes.most_common(3): self.log(f"           largest: {n} variants of {title[f][:90]!r}")
+        return dict(duplicate_titles=len(exact_duplicates(rows)), families=len(sizes), slots=len(slots))
     return self.stage('families', [s.model_dump(), after], ['families.json'], work)
 
 # %% ../nbs/13_pipeline.ipynb #dd99cea7
@@ -133,7 +137,7 @@ def family(self:Run)->dict[str,str]: # Row id to family
     "Each row's family."
     return json.loads((self.folder/'families.json').read_text())['family']
 
-# %% ../nbs/13_pipeline.ipynb #2b1e872d
+# %% ../nbs/13_pipeline.ipynb #58e2971c
 @patch
 def queries(self:Run, after:str)->str: # Fingerprint
     "Read and check the queries into `queries.jsonl` and `judged.jsonl`."
@@ -142,7 +146,7 @@ def queries(self:Run, after:str)->str: # Fingerprint
     def work(_):
         rows, counts = self.rows(), {}
         for name,f in files.items():
-            pairs, report = check_queries(read_queries(f, q.query, q.id), rows) if f else ([], {})
+            pairs, report = check_queries(read_queries(f, q.query, q.id), rows, name=f, id=q.id) if f else ([], {})
             write_jsonl(self.folder/f'{name}.jsonl', pairs)
             counts |= {name: len(pairs), f'{name}_report': report}
         return counts
@@ -209,7 +213,7 @@ def vectors(self:Run,
     if self.__dict__.get('_encoder', ('',))[0] != key: self._encoder = (key, TorchEncoder(load_model(path, t.max_tokens)))
     return cached_vectors(self._encoder[1], texts, kind, self.folder/'vectors', key, self.progress)
 
-# %% ../nbs/13_pipeline.ipynb #73c6d741
+# %% ../nbs/13_pipeline.ipynb #02e8bc65
 @patch
 def train(self:Run, after:str)->str: # Fingerprint
     "Fine-tune the base model into `model/`."
@@ -223,7 +227,7 @@ def train(self:Run, after:str)->str: # Fingerprint
         if not main_process(): return {}
         shutil.rmtree(self.folder/'checkpoints', ignore_errors=True)
         (self.folder/'train.json').write_text(json.dumps(result))
-        return dict(pairs=len(groups), pairs_per_second=round(result['pairs_per_second'], 1), peak_gib=round(result['peak_gib'], 2))
+        return dict(pairs=len(groups), pairs_per_second=round(result['pairs_per_second'], 1), loss=round(result['loss'][-1][1], 3), random_guess=round(result['random_guess'], 3))
     return self.stage('train', [s.train.model_dump(), s.seed, after], ['model/model.safetensors','train.json'], work)
 
 # %% ../nbs/13_pipeline.ipynb #34f4b8c3
@@ -260,7 +264,17 @@ def test_parts(self:Run)->dict[str,list[dict]]: # Part to `{'query','ids'}`
     out = {name: [x for x in parts[key] if x['part']=='test'] for name,key in (('human','judged'), ('unseen titles','unseen'), ('unseen queries','seen'))}
     return {k: random.Random(self.settings.seed).sample(v, min(n or len(v), len(v))) for k,v in out.items() if v}
 
-# %% ../nbs/13_pipeline.ipynb #0f198f27
+# %% ../nbs/13_pipeline.ipynb #5cc274fd
+@patch
+def slices(self:Run,
+    queries:list[dict], # `{'query','ids'}`
+)->dict[str,list[bool]]: # Name to which queries belong
+    "Queries whose title had training queries, and the others."
+    taught = {p['id'] for p in self.parts()['train']}
+    known = [any(i in taught for i in x['ids']) for x in queries]
+    return {'titles with training queries': known, 'other titles': [not k for k in known]}
+
+# %% ../nbs/13_pipeline.ipynb #cde67859
 @patch
 def systems(self:Run,
     corpus:Corpus, # What is ranked
@@ -272,7 +286,7 @@ def systems(self:Run,
     kw, at = Keywords(corpus.titles), {norm(t): i for i,t in enumerate(distinct_titles(self.rows())[0])}
     c8 = np.load(f/'index'/'vectors.npy')[[at[norm(t)] for t in corpus.titles]].astype(np.float32)
     q8 = Encoder.load(f/'model', threads=s.threads, dim=c8.shape[1]).encode(texts, 'query')
-    bm25 = lambda qs: (kw.scores(x['query']) for x in qs)
+    bm25 = lambda qs: keyword_scores(kw, qs)
     out = {'BM25': bm25}
     for name in ('base','tuned')[:1+trained]:
         q, c = self.vectors(name, texts, 'query'), self.vectors(name, corpus.titles, 'title')
@@ -280,7 +294,7 @@ def systems(self:Run,
         out |= {f"{name}{f' {d}d' if d else ''}": (lambda qs, q=q, c=c, d=d: dense_scores(q, c, d)) for d in (None, *dims)}
     return out | {'INT8': lambda qs: dense_scores(q8, c8), 'INT8 + BM25': lambda qs: fused_scores(dense_scores(q8, c8), bm25(qs), s.search.keyword_weight, s.search.rrf_k)}
 
-# %% ../nbs/13_pipeline.ipynb #a4290ad6
+# %% ../nbs/13_pipeline.ipynb #847e5cab
 @patch
 def evaluate(self:Run, after:str, trained:bool=True)->str: # Fingerprint
     "Judge every system into `report.md` and `evaluation.json`."
@@ -290,11 +304,11 @@ def evaluate(self:Run, after:str, trained:bool=True)->str: # Fingerprint
         corpus, title = Corpus(strict_rows(rows, e.strict), self.family()), {r['id']: r['title'] for r in rows}
         for part,queries in tests.items():
             sys = self.systems(corpus, queries, trained)
-            results[part], ranks = judge(corpus, queries, sys, resamples=e.resamples, progress=lambda x: tqdm(x, desc=part, disable=not self.progress))
+            results[part], ranks = judge(corpus, queries, sys, resamples=e.resamples, slices=self.slices(queries) if trained else {}, progress=lambda x: tqdm(x, desc=part, disable=not self.progress))
             first = [corpus.titles[i] for i in ranks['INT8']['first']]
             worst[part] = regressions(queries, ranks['base']['rank'], ranks['INT8']['rank'], first, title)
             hit = [ranks[x]['rank'] <= 5 for x in ('tuned' if trained else 'base', 'INT8')]
-            change[part] = paired_bootstrap(*hit, e.resamples), len(queries)
+            change[part] = paired_bootstrap(*hit, e.resamples, groups=[x['ids'][0] for x in queries]), len(queries)
         line = f"Strict corpus: {len(corpus.titles):,} distinct titles of {len(rows):,} catalog rows."
         write_report(self.folder, results, {p: len(q) for p,q in tests.items()}, line, worst)
         for c,n in change.values():

@@ -37,7 +37,15 @@ def _fault(key:tuple[str,str], title:dict[str,str], seen:set)->str:
     if key[0] == title[key[1]]: return 'equals_title'
     return 'duplicate' if key in seen else ''
 
-# %% ../nbs/03_queries.ipynb #df42e83e
+# %% ../nbs/03_queries.ipynb #ed4a526b
+def _stop_at_strangers(unknown:list[dict], n:int, title:dict[str,str], where:str):
+    "Raise if `unknown`, the pairs whose id is not in `title`, are more than half of `n`."
+    if 2*len(unknown) <= n: return
+    strange = ', '.join(map(repr, list(dict.fromkeys(x['id'] for x in unknown))[:3]))
+    raise InputError(f"{where}: {len(unknown):,} of {n:,} rows have an id that the catalog lacks, such as {strange}; "
+                     f"ids of the catalog look like {next(iter(title), '')!r}. Set `queries.id`, or bring the catalog they belong to")
+
+# %% ../nbs/03_queries.ipynb #81617eb8
 def check_queries(
     pairs:Iterable[dict], # `{'query','id'}`
     rows:Iterable[dict], # Catalog rows
@@ -56,10 +64,7 @@ def check_queries(
             titles.setdefault(key[0], set()).add(title[key[1]])
             per_title[title[key[1]]] = per_title.get(title[key[1]], 0)+1
     n = len(kept) + sum(map(len, out.values()))
-    if 2*len(out['unknown_id']) > n:
-        strange = ', '.join(repr(i) for i in list(dict.fromkeys(x['id'] for x in out['unknown_id']))[:3])
-        raise InputError(f"{name}, field `{id}`: {len(out['unknown_id']):,} of {n:,} rows have an id that the catalog lacks, such as {strange}; "
-                         f"ids of the catalog look like {next(iter(title), '(it is empty)')!r}. Set `queries.id`, or bring the catalog they belong to")
+    _stop_at_strangers(out['unknown_id'], n, title, f'{name}, field `{id}`')
     quartiles = np.percentile(list(per_title.values()) or [0], [25, 50, 75])
     return kept, dict(pairs=n, kept=len(kept), **{k: len(v) for k,v in out.items()}, queries=len(titles), titles=len(per_title),
         several_titles=sum(len(t) > 1 for t in titles.values()), per_title=[float(x) for x in quartiles], examples={k: v[:3] for k,v in out.items()})

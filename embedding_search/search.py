@@ -50,7 +50,7 @@ def build_index(
     except OSError as e: raise InputError(f"{folder}: index could not be written ({e.strerror}); free some space and run again") from e
     return info
 
-# %% ../nbs/11_search.ipynb #0e943372
+# %% ../nbs/11_search.ipynb #3a2f60c4
 class Searcher:
     "Ranked entries of a catalog for a query, on onnxruntime and numpy."
     def __init__(self,
@@ -58,8 +58,8 @@ class Searcher:
         vectors:np.ndarray, # float32 `(titles, dim)` unit rows
         keywords:Keywords, # BM25 index of the same titles
         encoder, # Encoder whose vectors these are
-        rrf_k:int=60, # Constant of the fusion
-        keyword_weight:float=.5, # Weight of BM25 in the fusion, beside 1 for the vectors
+        rrf_k:int=10, # Constant of the fusion
+        keyword_weight:float=.1, # Weight of BM25 in the fusion, beside 1 for the vectors
     ):
         self.rows, self.vectors, self.keywords, self.encoder = rows, vectors, keywords, encoder
         self.rrf_k, self.keyword_weight = rrf_k, keyword_weight

@@ -11,7 +11,7 @@ from pathlib import Path
 from .config import InputError
 from .search import Searcher
 
-# %% ../nbs/14_serve.ipynb #b56a441a
+# %% ../nbs/14_serve.ipynb #107a94c5
 def make_app(
     searcher:Searcher, # What is searched
 ): # `fastapi.FastAPI`
@@ -20,7 +20,7 @@ def make_app(
     from fastapi.responses import FileResponse
     app, page = FastAPI(title='embedding_search'), Path(str(files('embedding_search')))/'page'/'index.html'
     @app.get('/', include_in_schema=False)
-    def index(): return FileResponse(page, headers={'Content-Security-Policy': "default-src 'self' 'unsafe-inline'"})
+    def index(): return FileResponse(page, headers={'Content-Security-Policy': "default-src 'self' 'unsafe-inline'; img-src 'self' data:"})
     @app.get('/info')
     def info(): return searcher.info()
     @app.get('/search')

@@ -38,6 +38,11 @@ def test_without_queries(files, tmp_path):
     assert r.returncode == 0 and 'no training queries' in r.stdout and 'query,id' in r.stdout
     assert 'Repair of clutch' in cli('search', 'clutch repair', '--run', tmp_path/'r', '-k', 1).stdout
 
+def test_judged_without_training(files, tmp_path):
+    r = cli('run', '--run', tmp_path/'r', '--catalog', files/'my.csv', '--id', 'sku', '--title', 'name', '--judged', files/'judged.csv', '--set', 'search.dim=128')
+    assert r.returncode == 0, r.stderr[-2000:]
+    assert re.search(r'^  INT8 .*\d', r.stdout, re.M) and 'tuned' not in r.stdout
+
 def test_search_needs_no_torch(run):
     code = f"import sys; from embedding_search.search import Searcher; Searcher.load({str(run)!r}).search('x'); print([m for m in ('torch','transformers','sentence_transformers','datasets','pandas','optimum') if m in sys.modules])"
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout.strip() == '[]'

@@ -13,7 +13,7 @@ before = snapshot()
 for f in Path('embedding_search').glob('*.py'):
     if f.name != '__init__.py': f.unlink()
 try:
-    sh('-c', 'from nbdev.export import nbdev_export; nbdev_export()')
+    sh('-c', 'import nbdev; nbdev.nbdev_export()')
     sh('-c', 'from nbdev.clean import nbdev_clean; nbdev_clean()')
     sh('tools/docs.py', '--readme')
     after = snapshot()
