@@ -192,7 +192,7 @@ def plot_results(
     if path: fig.savefig(path, bbox_inches='tight', dpi=120); plt.close(fig)
     return ax
 
-# %% ../nbs/12_evaluate.ipynb #22b10da3
+# %% ../nbs/12_evaluate.ipynb #81374b14
 def write_report(
     folder:str|Path, # Run folder
     results:dict, # Part to system to what `judge` returns
@@ -201,9 +201,8 @@ def write_report(
     worst:dict, # Part to list of `regressions`
 )->Path: # `report.md`
     "Write `report.md`, `recall.png` and `evaluation.json` to `folder`."
-    folder = Path(folder)
-    plot_results(results, path=folder/'recall.png')
-    lines = ['# Evaluation', '', corpus, '', '![Recall@5](recall.png)', '']
+    folder, lines = Path(folder), ['# Evaluation', '', corpus, '']
+    if results: plot_results(results, path=folder/'recall.png'); lines += ['![Recall@5](recall.png)', '']
     for part,n in sizes.items():
         lines += [f'## {part} ({n:,} queries)', '', 'Strict, in percent:', '', results_table(results, part), '', 'By family:', '',
                   results_table(results, part, 'family'), '', slices_table(results, part), '']

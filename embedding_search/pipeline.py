@@ -294,13 +294,14 @@ def systems(self:Run,
         out |= {f"{name}{f' {d}d' if d else ''}": (lambda qs, q=q, c=c, d=d: dense_scores(q, c, d)) for d in (None, *dims)}
     return out | {'INT8': lambda qs: dense_scores(q8, c8), 'INT8 + BM25': lambda qs: fused_scores(dense_scores(q8, c8), bm25(qs), s.search.keyword_weight, s.search.rrf_k)}
 
-# %% ../nbs/13_pipeline.ipynb #847e5cab
+# %% ../nbs/13_pipeline.ipynb #bc8a6ccf
 @patch
 def evaluate(self:Run, after:str, trained:bool=True)->str: # Fingerprint
     "Judge every system into `report.md` and `evaluation.json`."
     e = self.settings.evaluate
     def work(_):
         rows, tests, results, worst, change = self.rows(), self.test_parts(), {}, {}, {}
+        if not tests: self.log("           warning: no test queries are left, nothing to judge by; bring more queries, or --judged")
         corpus, title = Corpus(strict_rows(rows, e.strict), self.family()), {r['id']: r['title'] for r in rows}
         for part,queries in tests.items():
             sys = self.systems(corpus, queries, trained)

@@ -146,8 +146,8 @@ def last_checkpoint(
     found = [p for p in Path(work).glob('checkpoint-*') if (p/'trainer_state.json').exists() and (p/'optimizer.pt').exists()]
     return str(max(found, key=lambda p: int(p.name.split('-')[1]))) if found else None
 
-# %% ../nbs/09_train.ipynb #7dc9ee72
-def processes()->int: # 1 unless started by `accelerate launch` or `torchrun`
+# %% ../nbs/09_train.ipynb #b380fcbf
+def processes()->int: # 1 unless started by `torchrun` or `accelerate launch`
     "Processes that train together."
     return int(os.environ.get('WORLD_SIZE', 1))
 

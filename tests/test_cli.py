@@ -11,7 +11,7 @@ def test_run_prints_the_table(run):
     for s in STAGES: assert re.search(rf'^{s} +\d+ s', out, re.M), s
     assert re.search(r'^  base +\d', out, re.M) and re.search(r'^  INT8 .*\+?\d', out, re.M)
     assert 'pairs/s' in out and 'GiB' in out and 'not worth it yet' in out
-    assert 'Worst' in (run/'report.md').read_text() or 'judged' not in out
+    assert '## human (' in (run/'report.md').read_text()
 
 def test_manifest(run):
     m = json.loads((run/'manifest.json').read_text())
@@ -77,14 +77,15 @@ def test_odd_titles(tmp_path):
     f = write_csv(tmp_path/'odd.csv', [('id','title'), ('1','x'*100_000), ('2','🚗 broken 🔧'), ('3','<img src=x onerror=alert(1)>'), ('4','тормоз')])
     r = cli('run', '--run', tmp_path/'r', '--catalog', f)
     assert r.returncode == 0, r.stderr
-    assert json.loads(cli('search', '🚗', '--run', tmp_path/'r', '--json', '-k', 1).stdout)['id'] == '2'
+    hits = [json.loads(l) for l in cli('search', '🚗', '--run', tmp_path/'r', '--json').stdout.splitlines()]
+    assert {h['id'] for h in hits} == set('1234') and max(len(h['title']) for h in hits) == 1000
 
 def test_one_title(tmp_path):
     f = write_csv(tmp_path/'one.csv', [('id','title'), ('1','only')])
     q = write_csv(tmp_path/'q.csv', [('query','id'), ('lonely','1'), ('sole','1')])
     assert cli('run', '--run', tmp_path/'r', '--catalog', f).returncode == 0
     r = cli('run', '--run', tmp_path/'r2', '--catalog', f, '--queries', q, *SMALL)
-    assert r.returncode == 2 and 'Traceback' not in r.stderr, r.stderr
+    assert r.returncode == 0 and 'not worth it yet' in r.stdout and 'nothing to judge by' in r.stdout, r.stderr
 
 def test_truncated_model(run):
     f = run/'model'/'onnx'/'model_quantized.onnx'; keep = f.read_bytes()
@@ -101,8 +102,8 @@ def test_full_disk(own, tmp_path):
 
 def test_ctrl_c_mid_train(own, tmp_path):
     cmd = [str(Path(sys.executable).parent/'embedding-search'), 'train', '--run', str(tmp_path/'r'), *map(str, own), '--set', 'train.batch_size=16',
-           '--set', 'train.epochs=60', '--set', 'train.evals=60', '--set', 'train.bf16="no"']
-    p = subprocess.Popen(cmd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+           '--set', 'train.epochs=12', '--set', 'train.evals=12', '--set', 'train.bf16="no"']
+    p = subprocess.Popen(cmd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     for _ in range(600):
         if list((tmp_path/'r').glob('checkpoints/*/checkpoint-*/trainer_state.json')): break
         time.sleep(.1); assert p.poll() is None, p.stderr.read()
@@ -113,4 +114,4 @@ def test_ctrl_c_mid_train(own, tmp_path):
     r = cli(*cmd[1:])
     assert r.returncode == 0 and r.stdout.count('skipped') == 5, r.stderr[-2000:]
     steps = json.loads((tmp_path/'r'/'train.json').read_text())['steps']
-    assert steps < 60*8 and steps > 0 and kept > 0
+    assert steps < 12*8 and steps > 0 and kept > 0
