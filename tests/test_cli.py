@@ -107,12 +107,9 @@ def test_ctrl_c_mid_train(own, tmp_path):
     for _ in range(600):
         if list((tmp_path/'r').glob('checkpoints/*/checkpoint-*/trainer_state.json')): break
         time.sleep(.1); assert p.poll() is None, p.stderr.read()
-    for _ in range(60):  # a signal that lands while a checkpoint is written may be swallowed: press again, as one would
-        p.send_signal(signal.SIGINT)
-        try: p.wait(5); break
-        except subprocess.TimeoutExpired: pass
-    _, err = p.communicate(timeout=10)
-    assert p.returncode in (130, -signal.SIGINT) and 'the same command goes on' in err, err[-500:]
+    p.send_signal(signal.SIGINT)
+    _, err = p.communicate(timeout=120)
+    assert p.returncode == 130 and 'the same command goes on' in err, err[-500:]
     kept = max(int(c.name.split('-')[1]) for c in (tmp_path/'r').glob('checkpoints/*/checkpoint-*'))
     r = cli(*cmd[1:])
     assert r.returncode == 0 and r.stdout.count('skipped') == 5, r.stderr[-2000:]
