@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'RunOption', 'HELP', 'override', 'own_catalog', 'settings_of', 'run_until', 'stage_command', 'show',
-           'search_command', 'serve_command', 'main']
+           'gate_command', 'search_command', 'serve_command', 'main']
 
 # %% ../nbs/15_cli.ipynb #ac34c8df
 import errno, json, os, sys, tomllib
@@ -113,7 +113,7 @@ def stage_command(
     command.__signature__ = sig.replace(parameters=[p for n,p in sig.parameters.items() if n != 'stage'], return_annotation=None)
     app.command(name, help=help)(command)
 
-# %% ../nbs/15_cli.ipynb #371bbf60
+# %% ../nbs/15_cli.ipynb #de79425d
 def show(
     run:str|Path, # Finished run
     manifest:dict, # Its manifest
@@ -125,11 +125,11 @@ def show(
         print(f"\n{e['corpus']} Strict, in percent.")
         for part,n in e['sizes'].items():
             print(f"\n{part}, {n:,} queries{'':<12}Recall@1  Recall@5 Recall@10    MRR   Recall@5 over base (95%)   improved:regressed")
-            for s,x in e['results'][part].items():
+            for s,x in e['results'].get(part, {}).items():
                 m, g = x['strict'], x.get('gain', {}).get('Recall@5')
                 print(f"  {s:<26}" + ''.join(f"{100*m[k]:10.1f}" for k in ('Recall@1','Recall@5','Recall@10','MRR')) +
                       (f"   {100*g[0]:+5.1f} ({100*g[1]:+.1f} … {100*g[2]:+.1f})   {x['movement']['ratio']:10.1f}" if g else ''))
-        print(f"\nReport: {run/'report.md'}")
+        print('\n' + '\n'.join(e.get('verdict', [])) + f"\n\nReport: {run/'report.html'}")
     stages = [v for v in manifest.values() if isinstance(v, dict) and 'seconds' in v]
     print(f"Stages took {sum(v['seconds'] for v in stages)/60:.1f} minutes, peak memory {max(v['peak_gib'] for v in stages):.2f} GiB"
           + (f", training {manifest['train']['counts']['pairs_per_second']} pairs/s" if 'pairs_per_second' in manifest.get('train', {}).get('counts', {}) else ''))
@@ -143,6 +143,23 @@ stage_command('evaluate', 'run', 'Run all stages: from titles to a better model,
 
 # %% ../nbs/15_cli.ipynb #8ca1f179
 stage_command('families', 'dedupe', 'The same as families.')
+
+# %% ../nbs/15_cli.ipynb #aaa3aa14
+@app.command('gate', help='Compare a new run with the current one; exits with 1 and the reason when it may not ship.')
+def gate_command(
+    run:RunOption, # The new run
+    against:Annotated[Path, typer.Option(help='Folder of the current run')], # The current run
+    must_pass:Annotated[str, typer.Option(help='Queries that must pass, columns query,id')]='', # File
+)->None:
+    "Print what fell, and why."
+    s = settings_of(run)
+    if must_pass: s.gate.must_pass = must_pass
+    from embedding_search.encode import pin_threads
+    pin_threads(s.threads)
+    from embedding_search.pipeline import Run
+    ok, lines = Run(run, s, progress=False).bench().gate(against)
+    print('\n'.join(lines))
+    if not ok: raise typer.Exit(1)
 
 # %% ../nbs/15_cli.ipynb #bb805f3b
 @app.command('search', help='Search a finished run.')

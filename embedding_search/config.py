@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['InputError', 'CatalogSettings', 'FamilySettings', 'QuerySettings', 'SplitSettings', 'NegativeSettings',
-           'TrainSettings', 'EvaluateSettings', 'SearchSettings', 'Settings', 'load_settings']
+           'TrainSettings', 'EvaluateSettings', 'GateSettings', 'SearchSettings', 'Settings', 'load_settings']
 
 # %% ../nbs/00_config.ipynb #b153d5ec
 import tomllib
@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 class InputError(ValueError):
     "A fault in what the user brought: what happened, where, and what to do next."
 
-# %% ../nbs/00_config.ipynb #a468246e
+# %% ../nbs/00_config.ipynb #58b81707
 class _Table(BaseModel):
     "A settings table that refuses unknown keys."
-    model_config = ConfigDict(extra='forbid', validate_assignment=True)
+    model_config = ConfigDict(extra='forbid', validate_assignment=True, validate_default=True)
 
 # %% ../nbs/00_config.ipynb #cf60cc67
 class CatalogSettings(_Table):
@@ -82,12 +82,24 @@ class TrainSettings(_Table):
     gradient_checkpointing:bool = Field(False, description='Less memory for more time')
     evals:int = Field(4, ge=1, description='Evaluations, and checkpoints, over the run')
 
-# %% ../nbs/00_config.ipynb #c374eddd
+# %% ../nbs/00_config.ipynb #6b39453a
 class EvaluateSettings(_Table):
     "How the result is judged."
     strict:str = Field('encounter_extension=0', description='`column=value` of the rows that make the strict corpus; empty: all rows')
     sample:int = Field(3000, ge=0, description='Queries of each test part, chosen by seed; 0: all')
     resamples:int = Field(1000, ge=100, description='Bootstrap resamples')
+    headers:bool = Field(False, description='Ids of this catalog begin with the ids of their headers, as in ICD-10-CM')
+    against:str = Field('', description='Folder of another run, judged beside this one; empty: none')
+
+# %% ../nbs/00_config.ipynb #c88da318
+class GateSettings(_Table):
+    "What a new model may lose against the current one."
+    loss:float = Field(.01, ge=0, lt=1, description='Loss of Recall@5 or MRR allowed on a part')
+    slice_loss:float = Field(.02, ge=0, lt=1, description='Loss of Recall@5 allowed on a slice')
+    must_pass:str = Field('', description='Queries that must pass: columns `query` and `id`; empty: none')
+    must_rank:int = Field(5, ge=1, description='Rank at which a query that must pass still passes')
+    noise:float = Field(.05, ge=0, lt=1, description='Rise of the estimated share of wrong pairs that counts as a cause')
+    gap:float = Field(.12, ge=0, lt=1, description='Rise of the distance between training and other queries that counts as over-training')
 
 # %% ../nbs/00_config.ipynb #6356ef86
 class SearchSettings(_Table):
@@ -96,7 +108,7 @@ class SearchSettings(_Table):
     rrf_k:int = Field(10, ge=1, description='Constant of reciprocal rank fusion')
     keyword_weight:float = Field(.1, ge=0, description='Weight of BM25 in the fusion, beside 1 for the vectors')
 
-# %% ../nbs/00_config.ipynb #1b917f2f
+# %% ../nbs/00_config.ipynb #22aefb92
 class Settings(_Table):
     "All settings of a run."
     seed:int = 42
@@ -108,6 +120,7 @@ class Settings(_Table):
     negatives:NegativeSettings = NegativeSettings()
     train:TrainSettings = TrainSettings()
     evaluate:EvaluateSettings = EvaluateSettings()
+    gate:GateSettings = GateSettings()
     search:SearchSettings = SearchSettings()
 
 # %% ../nbs/00_config.ipynb #b86e329e

@@ -5,22 +5,19 @@
 # %% auto #0
 __all__ = ['STAGES', 'digest', 'versions', 'Run', 'file_hash']
 
-# %% ../nbs/13_pipeline.ipynb #9cecdf5d
+# %% ../nbs/13_pipeline.ipynb #bcb1c707
 import hashlib, json, platform, random, resource, shutil, time
 from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from tqdm.auto import tqdm
-from .catalog import norm, read_catalog, read_jsonl, write_jsonl
+from .assess import Bench
+from .catalog import read_catalog, read_jsonl, write_jsonl
 from .config import InputError, Settings
 from .encode import Encoder, TorchEncoder, base_path, cached_vectors, has_bf16, load_model, pin_threads, sha256
-from .evaluate import Corpus, dense_scores, fused_scores, judge, keyword_scores, regressions, strict_rows, write_report
-from .export import export as export_model, recall_gate
+from .export import export as export_model
 from .families import exact_duplicates, find_families
-from .keyword import Keywords
-from .metrics import paired_bootstrap
 from .negatives import bm25_miner, candidates, dense_miner, hard_negatives, random_miner
 from .queries import check_queries, read_queries
 from .search import build_index, distinct_titles
@@ -256,71 +253,31 @@ def index(self:Run, after:str)->str: # Fingerprint
         return build_index(self.rows(), self.family(), Encoder.load(f/'model', threads=self.settings.threads, dim=dim), f/'index', graph, self.progress)
     return self.stage('index', [dim, after, self.manifest['families']['fingerprint']], ['index/index.json'], work)
 
-# %% ../nbs/13_pipeline.ipynb #9017f1d0
+# %% ../nbs/13_pipeline.ipynb #3a85df7f
 @patch
-def test_parts(self:Run)->dict[str,list[dict]]: # Part to `{'query','ids'}`
-    "Queries to judge by: test parts, sampled by seed."
-    n, parts = self.settings.evaluate.sample, self.parts()
-    out = {name: [x for x in parts[key] if x['part']=='test'] for name,key in (('human','judged'), ('unseen titles','unseen'), ('unseen queries','seen'))}
-    return {k: random.Random(self.settings.seed).sample(v, min(n or len(v), len(v))) for k,v in out.items() if v}
+def bench(self:Run)->Bench: # For the report and the gate
+    "What the run is judged by."
+    pairs = read_jsonl(self.folder/'groups.jsonl') if (self.folder/'groups.jsonl').exists() and self.settings.queries.file else []
+    return Bench(self.folder, self.rows(), self.family(), self.parts(), pairs, self.settings, self.vectors, self.progress)
 
-# %% ../nbs/13_pipeline.ipynb #5cc274fd
+# %% ../nbs/13_pipeline.ipynb #b65871f3
 @patch
-def slices(self:Run,
-    queries:list[dict], # `{'query','ids'}`
-)->dict[str,list[bool]]: # Name to which queries belong
-    "Queries whose title had training queries, and the others."
-    taught = {p['id'] for p in self.parts()['train']}
-    known = [any(i in taught for i in x['ids']) for x in queries]
-    return {'titles with training queries': known, 'other titles': [not k for k in known]}
-
-# %% ../nbs/13_pipeline.ipynb #cde67859
-@patch
-def systems(self:Run,
-    corpus:Corpus, # What is ranked
-    queries:list[dict], # What it is ranked for
-    trained:bool, # Whether there is a tuned model beside the base
-)->dict: # Name to a function from queries to scores
-    "Every system that is compared, ready to score `queries`."
-    s, f, texts = self.settings, self.folder, [x['query'] for x in queries]
-    kw, at = Keywords(corpus.titles), {norm(t): i for i,t in enumerate(distinct_titles(self.rows())[0])}
-    c8 = np.load(f/'index'/'vectors.npy')[[at[norm(t)] for t in corpus.titles]].astype(np.float32)
-    q8 = Encoder.load(f/'model', threads=s.threads, dim=c8.shape[1]).encode(texts, 'query')
-    bm25 = lambda qs: keyword_scores(kw, qs)
-    out = {'BM25': bm25}
-    for name in ('base','tuned')[:1+trained]:
-        q, c = self.vectors(name, texts, 'query'), self.vectors(name, corpus.titles, 'title')
-        dims = [d for d in s.train.dims if d < c.shape[1]] if name == 'tuned' else []
-        out |= {f"{name}{f' {d}d' if d else ''}": (lambda qs, q=q, c=c, d=d: dense_scores(q, c, d)) for d in (None, *dims)}
-    return out | {'INT8': lambda qs: dense_scores(q8, c8), 'INT8 + BM25': lambda qs: fused_scores(dense_scores(q8, c8), bm25(qs), s.search.keyword_weight, s.search.rrf_k)}
-
-# %% ../nbs/13_pipeline.ipynb #bc8a6ccf
-@patch
-def evaluate(self:Run, after:str, trained:bool=True)->str: # Fingerprint
-    "Judge every system into `report.md` and `evaluation.json`."
-    e = self.settings.evaluate
+def evaluate(self:Run, after:str)->str: # Fingerprint
+    "Judge every system into `report.html`, `report.md` and `evaluation.json`."
+    s, curve = self.settings, self.folder/'train.json'
     def work(_):
-        rows, tests, results, worst, change = self.rows(), self.test_parts(), {}, {}, {}
-        if not tests: self.log("           warning: no test queries are left, nothing to judge by; bring more queries, or --judged")
-        corpus, title = Corpus(strict_rows(rows, e.strict), self.family()), {r['id']: r['title'] for r in rows}
-        for part,queries in tests.items():
-            sys = self.systems(corpus, queries, trained)
-            results[part], ranks = judge(corpus, queries, sys, resamples=e.resamples, slices=self.slices(queries) if trained else {}, progress=lambda x: tqdm(x, desc=part, disable=not self.progress))
-            first = [corpus.titles[i] for i in ranks['INT8']['first']]
-            worst[part] = regressions(queries, ranks['base']['rank'], ranks['INT8']['rank'], first, title)
-            hit = [ranks[x]['rank'] <= 5 for x in ('tuned' if trained else 'base', 'INT8')]
-            change[part] = paired_bootstrap(*hit, e.resamples, groups=[x['ids'][0] for x in queries]), len(queries)
-        line = f"Strict corpus: {len(corpus.titles):,} distinct titles of {len(rows):,} catalog rows."
-        write_report(self.folder, results, {p: len(q) for p,q in tests.items()}, line, worst)
-        for c,n in change.values():
-            if warning := recall_gate(c, n): self.log(f"           warning: {warning}")
-        return {f"{p} Recall@5": ' → '.join(f"{100*r[s]['strict']['Recall@5']:.1f}" for s in ('base','INT8')) for p,r in results.items()}
-    return self.stage('evaluate', [e.model_dump(), self.settings.search.model_dump(), self.settings.seed, trained, after], ['report.md','evaluation.json'], work)
+        dev = json.loads(curve.read_text())['dev'] if curve.exists() and s.queries.file else []
+        found, warnings = self.bench().report(dev)
+        for w in warnings: self.log(f"           warning: {w}")
+        for v in found.get('verdict', []): self.log(f"           {v}")
+        return {f"{p} Recall@5": ' → '.join(f"{100*r[x]['strict']['Recall@5']:.1f}" for x in ('base','INT8')) for p,r in found['results'].items() if p != 'training queries'}
+    needs = [s.evaluate.model_dump(), s.search.model_dump(), s.gate.model_dump(), s.seed, after, *(file_hash(f) for f in [s.gate.must_pass] if f)]
+    return self.stage('evaluate', needs, ['report.html','evaluation.json'], work)
 
 # %% ../nbs/13_pipeline.ipynb #010073ff
 STAGES = ('catalog','families','queries','split','negatives','train','export','index','evaluate')
 
-# %% ../nbs/13_pipeline.ipynb #a3e878c9
+# %% ../nbs/13_pipeline.ipynb #4697ccee
 @patch
 def go(self:Run,
     until:str='evaluate', # Last stage to run
@@ -339,5 +296,5 @@ def go(self:Run,
     if n >= 5: model = self.train(f) if learn else self.untrained()
     if n >= 6: model = self.export(model)
     if n >= 7: model = self.index(model)
-    if n >= 8 and (learn or judged): self.evaluate(digest([model, f]), learn)
+    if n >= 8 and (learn or judged): self.evaluate(digest([model, f]))
     return self.manifest

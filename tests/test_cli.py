@@ -11,7 +11,8 @@ def test_run_prints_the_table(run):
     for s in STAGES: assert re.search(rf'^{s} +\d+ s', out, re.M), s
     assert re.search(r'^  base +\d', out, re.M) and re.search(r'^  INT8 .*\+?\d', out, re.M)
     assert 'pairs/s' in out and 'GiB' in out and 'not worth it yet' in out
-    assert '## human (' in (run/'report.md').read_text()
+    assert '## human, ' in (run/'report.md').read_text() and 'data:image/png' in (run/'report.html').read_text()
+    assert 'model-index' in (run/'model'/'README.md').read_text()
 
 def test_manifest(run):
     m = json.loads((run/'manifest.json').read_text())
@@ -115,3 +116,15 @@ def test_ctrl_c_mid_train(own, tmp_path):
     assert r.returncode == 0 and r.stdout.count('skipped') == 5, r.stderr[-2000:]
     steps = json.loads((tmp_path/'r'/'train.json').read_text())['steps']
     assert steps < 12*8 and steps > 0 and kept > 0
+
+def test_gate(run, files, own, tmp_path):
+    must = write_csv(tmp_path/'must.csv', [('query','id'), ('new brake pads','00/0')])
+    r = cli('gate', '--run', run, '--against', run, '--must-pass', must)
+    assert r.returncode == 0 and 'passed: ' in r.stdout, r.stdout+r.stderr
+    must = write_csv(tmp_path/'must.csv', [('query','id'), ('check radiator','00/0')])
+    r = cli('gate', '--run', run, '--against', run, '--must-pass', must)
+    assert r.returncode == 1 and "FAIL  must pass: 'check radiator'" in r.stdout and 'stopped: ' in r.stdout
+    r = cli('gate', '--run', run, '--against', tmp_path)
+    assert r.returncode == 2 and 'no finished run' in r.stderr and 'Traceback' not in r.stderr
+    r = cli('gate', '--run', run, '--against', run, '--must-pass', write_csv(tmp_path/'must.csv', [('query','id'), ('oil','99/9')]))
+    assert r.returncode == 2 and "row 2, column `id`: '99/9'" in r.stderr
