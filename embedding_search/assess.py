@@ -122,11 +122,13 @@ def systems(self:Bench)->dict[str,Callable]: # Name to a function from queries t
     if a := s.evaluate.against: out[f'INT8 of {Path(a).name}'] = int8(Shipped(a, s.threads))
     return out
 
-# %% ../nbs/17_assess.ipynb #7ea53889
+# %% ../nbs/17_assess.ipynb #c4a00713
 @patch
-def judge(self:Bench)->tuple[dict,dict]: # `corpus`, `sizes`, `results`, `worst`; by part what `Corpus.rank` returned for each system
+def judge(self:Bench,
+    systems:dict[str,Callable], # All systems
+)->tuple[dict,dict]: # `corpus`, `sizes`, `results`, `worst`; by part what `Corpus.rank` returned for each system
     "All systems on all parts."
-    e, systems, tests = self.settings.evaluate, self.systems(), self.tests()
+    e, tests = self.settings.evaluate, self.tests()
     out, ranks = dict(corpus=f"Strict corpus: {len(self.corpus.titles):,} distinct titles of {len(self.rows):,} catalog rows.", sizes={p: len(q) for p,q in tests.items()}, results={}, worst={}), {}
     for part,queries in tests.items():
         some = systems if part != 'training queries' else {k: systems[k] for k in ('base','INT8')}
@@ -149,11 +151,13 @@ def int8_losses(self:Bench,
         if warning := recall_gate(paired_bootstrap(*hit, self.settings.evaluate.resamples, groups=groups), len(groups)): out.append(f'{part}: {warning}')
     return out
 
-# %% ../nbs/17_assess.ipynb #467d80ed
+# %% ../nbs/17_assess.ipynb #c54194b6
 @patch
-def explain(self:Bench)->dict: # `failures`, `calibration`, `keystrokes`; writes `wanted.csv`
+def explain(self:Bench,
+    systems:dict[str,Callable], # All systems
+)->dict: # `failures`, `calibration`, `keystrokes`; writes `wanted.csv`
     "What fails and why, on the dev part."
-    systems, (part, queries) = self.systems(), self.dev()
+    part, queries = self.dev()
     if not queries: return {}
     c = self.corpus; ranked = c.rank(systems['INT8'](queries), queries)
     missed = failures(queries, ranked, c, self.rows, self.words)
@@ -185,23 +189,23 @@ def cost(self:Bench,
         out[name] = dict(model_mb=round(model, 1), vectors_mb=round(vectors, 1), ms=round(float(np.median(took)), 1) if took else 0.)
     return out
 
-# %% ../nbs/17_assess.ipynb #de601d7e
+# %% ../nbs/17_assess.ipynb #dbd8dcba
 @patch
 def report(self:Bench,
     dev:list=(), # Evaluations during training, for the verdict
 )->tuple[dict,list[str]]: # All that was found; warnings
     "Judge, explain, write `report.html`, `report.md`, `evaluation.json`, `wanted.csv` and the model card."
-    found, ranks = self.judge()
-    cfg, tests = self.settings.gate, self.tests()
+    systems, cfg, tests = self.systems(), self.settings.gate, self.tests()
+    found, ranks = self.judge(systems)
     if not [p for p in tests if p != 'training queries']:
         write_report(self.folder, found | dict(verdict=['Nothing to judge by.']))
         return found, ["no test queries are left, nothing to judge by; bring more queries, or --judged"]
     first = next(iter(tests))
-    found |= self.explain() | dict(cost=self.cost())
+    found |= self.explain(systems) | dict(cost=self.cost())
     if self.pairs: found['audit'] = audit(self.pairs, {p: q for p,q in tests.items() if p != 'training queries'}, self.title, lambda t, kind: self.vectors('base', t, kind), self.words, seed=self.settings.seed)
     if cfg.must_pass:
         must = read_must_pass(cfg.must_pass, self.rows)
-        found['must_pass'] = must_pass(must, self.corpus.rank(self.systems()['INT8'](must), must), self.title, cfg)
+        found['must_pass'] = must_pass(must, self.corpus.rank(systems['INT8'](must), must), self.title, cfg)
     found['verdict'] = verdict(found, first, len(self.pairs), dev) if self.pairs else ['The base model as it is: nothing was trained.']
     write_report(self.folder, found, tuple(best(ranks[first][s]['strict']) for s in ('base','INT8')))
     card_results(self.folder/'model'/'README.md', found)

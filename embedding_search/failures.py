@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['CAUSES', 'is_relative', 'cause', 'failures', 'by_cause', 'clusters', 'wanted', 'write_wanted']
 
-# %% ../nbs/13_failures.ipynb #9f665c73
+# %% ../nbs/13_failures.ipynb #d57aa628
 import csv, random
 from collections import Counter, defaultdict
 from pathlib import Path
 import numpy as np
-from .metrics import STOP, best, is_lay, is_shorthand, slice_tokens
+from .metrics import STOP, best, is_lay, slice_tokens
 
-# %% ../nbs/13_failures.ipynb #d34a3de1
+# %% ../nbs/13_failures.ipynb #fab57988
 CAUSES = {'not in the corpus': 'complete the catalog, or take these queries out of the test', 'twin': 'fold results by family and show the variants',
     'header or child': 'accept it as an answer, or show the entries above and below', 'near miss': 'show ten results instead of five',
-    'abbreviation': 'train with more shorthand; take abbreviations from the logs', 'lay language': 'write more everyday queries for these titles',
+    'abbreviation': 'train with more shorthand; take abbreviations from the logs', 'unknown word': 'write queries with synonyms and eponyms; take words from the logs', 'lay language': 'write more everyday queries for these titles',
     'wrong sibling': 'mine hard negatives; write queries that keep what tells siblings apart', 'wrong category': 'write queries for titles of this category; check the label'}
 
 # %% ../nbs/13_failures.ipynb #cc0ea2eb
@@ -29,7 +29,7 @@ def is_relative(
     x, y = ({w for w in slice_tokens(r['title']) if w not in STOP} for r in (a, b))
     return bool(x and y) and (x <= y or y <= x)
 
-# %% ../nbs/13_failures.ipynb #aa626ac3
+# %% ../nbs/13_failures.ipynb #4c3c4090
 def cause(
     query:dict, # `{'query','ids'}`
     rank:float, # Best rank of its answers
@@ -44,7 +44,9 @@ def cause(
     if set(corpus.family[top]) & set(corpus.family[right]): return 'twin'
     if any(is_relative(corpus.entry[a], corpus.entry[b]) for a in top for b in right): return 'header or child'
     if rank <= 10: return 'near miss'
-    if is_shorthand(query['query'], words): return 'abbreviation'
+    odd = [w for w in slice_tokens(query['query']) if w not in STOP and w not in words and any(map(str.isalpha, w))]
+    if any(len(w) <= 3 or not w.isalpha() for w in odd): return 'abbreviation'
+    if odd: return 'unknown word'
     if is_lay(query['query'], [corpus.titles[i] for i in right]): return 'lay language'
     same = {corpus.entry[a].get('category', '') for a in top} & {corpus.entry[b].get('category', '') for b in right}
     return 'wrong sibling' if same else 'wrong category'

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['STOP', 'relevant_ranks', 'best', 'query_metrics', 'summary', 'movement', 'resampled', 'paired_bootstrap',
-           'slice_tokens', 'vocabulary', 'is_shorthand', 'is_prefix', 'is_lay']
+           'slice_tokens', 'Vocabulary', 'vocabulary', 'is_shorthand', 'is_prefix', 'is_lay']
 
-# %% ../nbs/05_metrics.ipynb #fd0ecc7a
+# %% ../nbs/05_metrics.ipynb #b0f88738
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 import numpy as np
 
 # %% ../nbs/05_metrics.ipynb #18eaea55
@@ -107,15 +108,21 @@ def slice_tokens(
     "Words of `text` as the slice rules see them."
     return [w for x in re.findall(r"[\w'/]+", text.casefold()) if (w := x.strip("'"))]
 
-# %% ../nbs/05_metrics.ipynb #d1165dd6
+# %% ../nbs/05_metrics.ipynb #fc66c40e
+class Vocabulary(frozenset):
+    "Known words, and how they begin."
+    @cached_property
+    def begins(self)->frozenset[str]: return frozenset(w[:n] for w in self for n in range(1, len(w)+1))
+
+# %% ../nbs/05_metrics.ipynb #710db6f4
 def vocabulary(
     titles:Iterable[str], # Catalog titles
     queries:Iterable[str]=(), # Training queries; never those a system is judged by
     least:int=3, # Times a word must occur in `queries` to count as one
-)->set[str]: # Case-folded words
+)->Vocabulary: # Case-folded words
     "Words of `titles`, and those that `queries` repeat."
     seen = Counter(w for q in queries for w in slice_tokens(q))
-    return {w for t in titles for w in slice_tokens(t)} | {w for w,n in seen.items() if n >= least}
+    return Vocabulary({w for t in titles for w in slice_tokens(t)} | {w for w,n in seen.items() if n >= least})
 
 # %% ../nbs/05_metrics.ipynb #76fef388
 STOP = frozenset("""a all an and any are as at be but by can did do due for from get go got had has have he her him his how i if in into is it
@@ -135,14 +142,14 @@ def is_shorthand(
         return bool(letters) and w not in stop and (letters <= 3 or w not in vocabulary)
     return any(map(short, slice_tokens(query)))
 
-# %% ../nbs/05_metrics.ipynb #4f0c1aec
+# %% ../nbs/05_metrics.ipynb #672277da
 def is_prefix(
     query:str, # Search text as typed so far
     vocabulary:set[str], # Known words, case-folded
 )->bool: # Whether the last word is unfinished
     "Whether the last word of `query` is the beginning of a known word and none itself."
     last = re.search(r"\w+$", query.casefold())
-    return bool(last) and last[0] not in vocabulary and any(w.startswith(last[0]) for w in vocabulary)
+    return bool(last) and last[0] not in vocabulary and last[0] in (vocabulary if isinstance(vocabulary, Vocabulary) else Vocabulary(vocabulary)).begins
 
 # %% ../nbs/05_metrics.ipynb #222a8df5
 def is_lay(
