@@ -163,7 +163,7 @@ def write_report(
     (folder/'report.html').write_text(html(text, folder))
     return folder/'report.html'
 
-# %% ../nbs/16_report.ipynb #c8f12337
+# %% ../nbs/16_report.ipynb #60a23782
 def card_results(
     card:str|Path, # `README.md` of the model
     e:dict, # All that was found
@@ -174,6 +174,6 @@ def card_results(
     card = Path(card)
     c = ModelCard.load(str(card), ignore_metadata_errors=True)
     c.data.model_name = c.data.model_name or 'embedding_search'
-    c.data.eval_results = [EvalResult(task_type='information-retrieval', dataset_type=name, dataset_name=p, metric_type=m, metric_value=round(v, 4))
+    c.data.eval_results = [EvalResult(task_type='information-retrieval', dataset_type=name, dataset_name=p, dataset_config=p, metric_type=m, metric_value=round(v, 4))
                            for p,r in e['results'].items() if p != 'training queries' for m,v in r['INT8']['strict'].items()]
     c.save(str(card))
