@@ -38,7 +38,7 @@ def most(
     if size > 100_000: raise InputError(f"a request of {size:,} bytes is too long: lower `generate.per_request`, or shorten the prompt")
     return cost(price, batch, output=params['max_tokens'], cache_write=size)
 
-# %% ../nbs/08_generate.ipynb #df42ec93
+# %% ../nbs/08_generate.ipynb #41f16dcc
 class Ledger:
     "What was asked, what came back, and what it cost."
     def __init__(self,
@@ -46,7 +46,7 @@ class Ledger:
     ):
         self.path, self.lock = Path(path), threading.Condition(threading.RLock())
         self.answers, self.open, self.batches, self.tries, self.why, self.counts = {}, {}, {}, Counter(), {}, Counter()
-        self.spent = 0.
+        self.spent, self.torn = 0., False
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.file = open(self.path, 'a+b', buffering=0)
@@ -84,7 +84,7 @@ def _apply(self:Ledger, r:dict):
         self.spent += r['cost']; self.answers |= r.get('answers', {}); self.why |= r.get('why', {})
         self.tries.update(list(r.get('why', {}))); self.counts[r['how']] += 1
 
-# %% ../nbs/08_generate.ipynb #74a59ba4
+# %% ../nbs/08_generate.ipynb #8748d4fd
 @patch
 def add(self:Ledger,
     do:str, # Kind of record
@@ -94,10 +94,10 @@ def add(self:Ledger,
     record = dict(do=do, **fields)
     line = json.dumps(record, ensure_ascii=False).encode()+b'\n'
     with self.lock:
-        view = memoryview(line)
+        view, self.torn = memoryview(b'\n'+line if self.torn else line), True
         while view: view = view[self.file.write(view):]
         os.fsync(self.file.fileno())
-        self._apply(record); self.lock.notify_all()
+        self.torn = False; self._apply(record); self.lock.notify_all()
 
 # %% ../nbs/08_generate.ipynb #588a1610
 @patch(as_prop=True)

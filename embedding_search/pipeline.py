@@ -369,7 +369,7 @@ def evaluate(self:Run, after:str, trained:bool=True)->str: # Fingerprint
 # %% ../nbs/13_pipeline.ipynb #010073ff
 STAGES = ('catalog','families','queries','split','negatives','train','export','index','evaluate')
 
-# %% ../nbs/13_pipeline.ipynb #81f75304
+# %% ../nbs/13_pipeline.ipynb #950fecf7
 @patch
 def go(self:Run,
     until:str='evaluate', # Last stage to run
@@ -377,7 +377,7 @@ def go(self:Run,
     "Run the stages up to `until`, skipping what is up to date."
     pin_threads(self.settings.threads)
     learn, judged, n = bool(self.settings.queries.file or self.settings.logs.file), bool(self.settings.queries.judged), STAGES.index(until)
-    if not learn:
+    if not learn and n >= 2:
         self.log("no training queries: the base model and BM25 are used as they are. To teach the model your words, bring a file with\n"
                  "columns `query,id` (--queries my_queries.csv), 8-15 queries for each title; search logs serve as well.")
         if not judged: self.log("no judged queries either: nothing can be measured. Bring a few hundred real searches (--judged real.csv).")
