@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'RunOption', 'HELP', 'override', 'own_catalog', 'settings_of', 'with_written', 'run_until', 'stage_command',
-           'show', 'finish', 'write_csv', 'show_plan', 'ask_for', 'show_preview', 'keep', 'write_queries',
+           'show', 'finish', 'write_csv', 'show_plan', 'ask_for', 'with_chat', 'show_preview', 'keep', 'write_queries',
            'queries_command', 'logs_command', 'pairs_command', 'search_command', 'serve_command', 'main']
 
 # %% ../nbs/15_cli.ipynb #ac34c8df
@@ -206,7 +206,7 @@ def show_plan(
           f"(prices as of 2026-11-21: check them). Spent so far ${led.spent:.4f}, budget ${s.generate.budget:.2f}")
     return e
 
-# %% ../nbs/15_cli.ipynb #12226786
+# %% ../nbs/15_cli.ipynb #bc39ce6c
 def ask_for(
     run:Path, # Run folder
     s:Settings, # Settings of the run
@@ -221,32 +221,40 @@ def ask_for(
     "Have queries written for a run whose families are known."
     from embedding_search.generate import plan, written
     from embedding_search.pipeline import Run
-    from embedding_search.prompts import read_answers, write_prompts
     r, folder = Run(run, s), Path(run)/'generated'
     rows, fam = r.rows(), r.family()
     free = bool(prompts or answers) or dry and not os.environ.get('ANTHROPIC_API_KEY')
     g, chosen, other = plan(folder, rows, fam, s.generate, s.seed, purpose, preview or titles, key=not free)
-    if prompts:
-        files = write_prompts(prompts, [x for x in g.items if x['key'] not in g.ledger.answers], g.system)
-        print(f"{len(files)} prompt files in {prompts}: paste each into a chat, save the replies into a folder, and give it to --from-answers"); return False
-    if answers:
-        found, report = read_answers(answers, g.items, s.generate)
-        for k,v in found.items(): g.ledger.add('ask', ask=f'file-{k[:8]}', keys=[k], cost=0); g.ledger.add('end', ask=f'file-{k[:8]}', how='file', cost=0, answers={k: v})
-        print(f"{report['files']} replies: queries for {report['titles']} of {len(g.items)} titles" + (f"; {report['unreadable']} without readable JSON" if report['unreadable'] else '') +
-              (f"; {report['unknown']} titles that were not asked for (other settings, or another catalog?)" if report['unknown'] else ''))
+    stopped = None
+    if prompts or answers:
+        with_chat(g, prompts, answers)
+        if prompts: return False
     else:
         e = show_plan(g, s, dry)
-        if dry: return False
-        if e['requests'] and not yes and not preview and sys.stdin.isatty() and not typer.confirm('Go on?'): return False
-        stopped = None
+        if dry or e['requests'] and not yes and not preview and sys.stdin.isatty() and not typer.confirm('Go on?'): return False
         try: g.run(e['batch'] and not preview, progress=sys.stderr.isatty())
-        except InputError as e: stopped = e
-        if stopped and not written(g, chosen, other): raise stopped
+        except InputError as error: stopped = error
     pairs = written(g, chosen, other)
-    if preview: show_preview(pairs, rows); return False
-    keep(folder, pairs, rows, fam, s, purpose)
-    if not answers and stopped: raise stopped
-    return purpose == 'train' and bool(pairs)
+    if preview: show_preview(pairs, rows)
+    elif pairs: keep(folder, pairs, rows, fam, s, purpose)
+    if stopped: raise stopped
+    return purpose == 'train' and bool(pairs) and not preview
+
+# %% ../nbs/15_cli.ipynb #fb4d4ecd
+def with_chat(
+    g, # `Generator`
+    prompts:str, # Folder for prompt files; empty: read replies
+    answers:str, # Folder with replies
+)->None:
+    "Write prompt files for what is missing, or put the replies of a chat into the ledger."
+    from embedding_search.prompts import read_answers, write_prompts
+    if prompts:
+        files = write_prompts(prompts, [x for x in g.items if x['key'] not in g.ledger.answers], g.system)
+        print(f"{len(files)} prompt files in {prompts}: paste each into a chat, save the replies into a folder, and give it to --from-answers"); return
+    found, report = read_answers(answers, g.items, g.cfg)
+    for k,v in found.items(): g.ledger.add('ask', ask=f'file-{k[:8]}', keys=[k], cost=0); g.ledger.add('end', ask=f'file-{k[:8]}', how='file', cost=0, answers={k: v})
+    print(f"{report['files']} replies: queries for {report['titles']} of {len(g.items)} titles" + (f"; {report['unreadable']} without readable JSON" if report['unreadable'] else '') +
+          (f"; {report['unknown']} titles that were not asked for (other settings, or another catalog?)" if report['unknown'] else ''))
 
 # %% ../nbs/15_cli.ipynb #d29f33d5
 def show_preview(
