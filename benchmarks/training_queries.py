@@ -66,23 +66,26 @@ def ranks(encode, corpus, vectors, queries):
 
 if __name__ == '__main__':
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument('names', nargs='+'); a.add_argument('--run', type=Path, default='runs/demo'); a.add_argument('--pairs', type=int, default=8000)
+    a.add_argument('names', nargs='+'); a.add_argument('--run', type=Path, default='runs/demo'); a.add_argument('--pairs', type=int, default=8000); a.add_argument('--titles', type=int, default=12_000, help='titles ranked: all answers, the others by chance; 0: the strict corpus')
     a.add_argument('--work', type=Path, default='runs/training_queries'); a.add_argument('--again', action='store_true')
     a = a.parse_args()
     pin_threads(2)
     rows = [r for r in read_jsonl(a.run/'catalog.jsonl') if r['encounter_extension'] == '0']
     everything = {r['id']: r['title'] for r in read_jsonl(a.run/'catalog.jsonl')}
+    learnt, users, held, synthetic = dev_queries(a.run)
+    answers = {i for x in users+held+synthetic for i in x['ids']}
+    others = [r for r in rows if r['id'] not in answers]
+    if a.titles: rows = [r for r in rows if r['id'] in answers] + random.Random(42).sample(others, max(0, min(len(others), a.titles-(len(rows)-len(others)))))
     corpus = Corpus(rows, json.loads((a.run/'families.json').read_text())['family'])
     ids = {}
     for r in rows: ids.setdefault(corpus.title_of[r['id']], r['id'])
-    learnt, users, held, synthetic = dev_queries(a.run)
     people = random.Random(1).sample(held+users, len(held+users))
     known, logged_titles = vocabulary(corpus.titles, (p['query'] for p in learnt)), {i for x in users for i in x['ids']}
     parts = {'human dev': people, 'synthetic dev': synthetic, 'synthetic dev, half typed': [y for x in synthetic if (y := cut(x))['query'] != x['query']], 'human dev, half typed': [y for x in people if (y := cut(x))['query'] != x['query']],
              'held-back human dev, titles of users': [x for x in held if set(x['ids']) & logged_titles], 'held-back human dev, other titles': [x for x in held if not set(x['ids']) & logged_titles]}
     slices = dict(shorthand=lambda q: is_shorthand(q, known), prefix=lambda q: is_prefix(q, known))
     found = json.loads(OUT.read_text()) if OUT.exists() and not a.again else {}
-    if found.get('pairs') != a.pairs: found = dict(pairs=a.pairs, titles=len(corpus.titles), runs={})
+    if (found.get('pairs'), found.get('titles')) != (a.pairs, len(corpus.titles)): found = dict(pairs=a.pairs, titles=len(corpus.titles), runs={})
     a.work.mkdir(parents=True, exist_ok=True)
     pairs = random.Random(42).sample(learnt, a.pairs)
     for name in a.names:

@@ -201,7 +201,7 @@ def estimate(self:Generator)->dict: # Titles, requests, tokens of a request, exp
     return dict(titles=titles, requests=len(groups), tokens=tokens, batch=batch, most=sum(most(self.params(g), self.price, batch) for g in groups),
                 expected=cost(self.price, batch, input=tokens*len(groups), output=titles*cfg.queries*25))
 
-# %% ../nbs/08_generate.ipynb #7f6f5a18
+# %% ../nbs/08_generate.ipynb #6236994e
 @patch
 def record(self:Generator,
     ask:str, # Id of the request
@@ -215,7 +215,8 @@ def record(self:Generator,
     how = {'refusal': 'refused', 'max_tokens': 'cut off', 'model_context_window_exceeded': 'cut off'}.get(m.stop_reason, 'ok')
     answers, why = ({}, {k: f'the model {how}' if how == 'refused' else f'{how} after {u.output_tokens} tokens' for k in keys}) if how != 'ok' else \
                    parse_reply(text, [self.of[k] for k in keys if k in self.of], self.cfg)
-    self.ledger.add('end', ask=ask, how=how if how != 'ok' or not why else 'malformed', cost=paid, answers=answers, why=why, **(dict(reply=text) if why else {}))
+    tokens = [u.input_tokens, u.output_tokens, u.cache_creation_input_tokens, u.cache_read_input_tokens]
+    self.ledger.add('end', ask=ask, how=how if how != 'ok' or not why else 'malformed', cost=paid, tokens=tokens, answers=answers, why=why, **(dict(reply=text) if why else {}))
 
 # %% ../nbs/08_generate.ipynb #23ad206e
 @patch
