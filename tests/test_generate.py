@@ -31,9 +31,9 @@ def lines(run, kind):
     return f.read_bytes().count(b'{"do": "%s"' % kind.encode()) if f.exists() else 0
 
 def test_five_hundred_titles_in_batches(tmp_path):
-    "5% malformed, 3% server errors, one expired batch, two kill -9: every title once, equal bills, budget kept."
+    "5% malformed, 3% failing inside the service and one call in ten at its door, one expired batch, two kill -9: every title once, equal bills, budget kept."
     run, args = tmp_path/'r', [*mdi(), '--max-titles', 500, '--mode', 'batch', '--budget', .6, '--set', 'generate.per_request=1', '--set', 'generate.batch_size=120', '--set', 'generate.tries=6']
-    with Standin(malformed=.05, http=.03, statuses=[500, 503, 529], errored=.03, expire=[1], line_delay=.01, batch_time=.5) as s:
+    with Standin(malformed=.05, http=.1, statuses=[500, 503, 529], errored=.03, expire=[1], line_delay=.01, batch_time=.5) as s:
         kill_when(run, s, args, lambda: s.state()['batches'] >= 2)                      # while batches are posted
         assert not lines(run, 'end')
         kill_when(run, s, args, lambda: lines(run, 'end') > 150)                        # while results stream in
@@ -43,7 +43,7 @@ def test_five_hundred_titles_in_batches(tmp_path):
         seen, dollars = s.state(), s.dollars
     answered = Counter(k for x in ledger(run) if x['do'] == 'end' for k in x.get('answers', {}))
     assert before > 150 and len(answered) == 500 and set(answered.values()) == {1}
-    assert seen['expired'] == 120 and seen['malformed'] > 10 and seen['errored'] > 5 and seen['http_faults'] > 0
+    assert seen['expired'] == 120 and seen['malformed'] > 10 and seen['errored'] + seen['http_faults'] > 5
     assert sum(seen['titles'].values()) == seen['batch_requests'] == 500+seen['malformed']    # paid again: the malformed ones, nothing else
     assert abs(spent(run)-dollars) < 1e-9 and dollars <= .6
     assert len({x['id'] for x in rows(run/'generated'/'queries.csv')}) == 500
