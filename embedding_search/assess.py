@@ -80,20 +80,20 @@ def sample(self:Bench,
     "Some of `queries`."
     return random.Random(self.settings.seed).sample(queries, min(n or len(queries), len(queries)))
 
-# %% ../nbs/17_assess.ipynb #b0a905d3
+# %% ../nbs/17_assess.ipynb #01c4b205
 @patch
 def tests(self:Bench)->dict[str,list[dict]]: # Part to `{'query','ids'}`; the part that decides comes first
     "Queries to judge by, and a sample of those that were trained on."
     n = self.settings.evaluate.sample
-    out = {name: [x for x in self.parts[key] if x['part']=='test'] for name,key in (('human','judged'), ('unseen titles','unseen'), ('unseen queries','seen'))}
+    out = {name: [x for x in self.parts.get(key, []) if x['part']=='test'] for name,key in (('human','judged'), ('newest searches','newest'), ('unseen titles','unseen'), ('unseen queries','seen'))}
     return {k: self.sample(v, n) for k,v in (out | {'training queries': self.sample(merge_queries(self.pairs), 1000)}).items() if v}
 
-# %% ../nbs/17_assess.ipynb #be87efb9
+# %% ../nbs/17_assess.ipynb #d496f97d
 @patch
 def dev(self:Bench)->tuple[str,list[dict]]: # Name of the part; `{'query','ids'}`
     "Queries that may be read and tuned on."
-    for name,key in (('human','judged'), ('unseen titles','unseen'), ('unseen queries','seen')):
-        if found := [x for x in self.parts[key] if x['part']=='dev']: return name, self.sample(found, self.settings.evaluate.sample)
+    for name,key in (('human','judged'), ('newest searches','newest'), ('unseen titles','unseen'), ('unseen queries','seen')):
+        if found := [x for x in self.parts.get(key, []) if x['part']=='dev']: return name, self.sample(found, self.settings.evaluate.sample)
     return '', []
 
 # %% ../nbs/17_assess.ipynb #605325c4
