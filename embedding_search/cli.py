@@ -303,13 +303,14 @@ def write_queries(
     run_until('families', run, **given | dict(set_=sets))
     if ask_for(run, s, **ask): run_until('queries', run, **given | dict(set_=[*sets, f'queries.file={json.dumps(str(own))}']))
 
-# %% ../nbs/15_cli.ipynb #af98f361
+# %% ../nbs/15_cli.ipynb #eef568f7
 def queries_command(
     max_titles:Annotated[Optional[int], typer.Option(help='Titles to write for, one a family; 0: every family [1000]')]=None, # Titles
     budget:Annotated[Optional[float], typer.Option(help='US dollars that may be spent in all [5]')]=None, # Budget
     model:Annotated[Optional[str], typer.Option(help='Model [claude-haiku-5-5]')]=None, # Model
     domain:Annotated[Optional[str], typer.Option(help='What the catalog is and who searches it')]=None, # Domain
     prompt:Annotated[Optional[str], typer.Option(help='File with a prompt of your own')]=None, # Prompt
+    also:Annotated[Optional[str], typer.Option(help='File with a column id: titles to write for besides, such as the wanted.csv of an evaluation')]=None, # More titles
     mode:Annotated[Optional[str], typer.Option(help='batch (half price), messages, or auto [auto]')]=None, # Mode
     dry_run:Annotated[bool, typer.Option('--dry-run', help='Print one full prompt and the cost; spend nothing')]=False, # Dry run
     preview:Annotated[int, typer.Option(min=0, help='Write for so many titles, and show them')]=0, # Preview
@@ -322,7 +323,7 @@ def queries_command(
 )->None:
     "Read training queries, or have them written."
     run, purpose = given.pop('run'), 'evaluate' if evaluation else 'negatives' if hard else 'train'
-    changes = dict(max_titles=max_titles, budget=budget, model=model, domain=domain, prompt=prompt, mode=mode)
+    changes = dict(max_titles=max_titles, budget=budget, model=model, domain=domain, prompt=prompt, also=also, mode=mode)
     wanted = any((dry_run, preview, to_prompts, from_answers, evaluation, hard, any(v is not None for v in changes.values())))
     try: write_queries(run, given, wanted, changes, purpose=purpose, titles=evaluation or hard or None, dry=dry_run, preview=preview, yes=yes, prompts=to_prompts, answers=from_answers)
     except KeyboardInterrupt:

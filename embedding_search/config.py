@@ -123,13 +123,14 @@ PRICES = {'claude-haiku-5-5': Price(input=.10, output=.50, cache_write=.125, cac
           'claude-sonnet-5-5': Price(input=2, output=10, cache_write=2.5, cache_read=.2),
           'claude-opus-5-5': Price(input=4, output=20, cache_write=5, cache_read=.4)}
 
-# %% ../nbs/00_config.ipynb #9b3064ae
+# %% ../nbs/00_config.ipynb #6419239a
 class GenerateSettings(_Table):
     "Queries written by Claude."
     model:str = Field('claude-haiku-5-5', description='Model; it must have a price')
     prices:dict[str,Price] = Field(PRICES, description='US dollars for a million tokens, as of 2026-11-21: check them')
     budget:float = Field(5, ge=0, description='US dollars that all requests of a run may cost together; never exceeded')
     max_titles:int = Field(1000, ge=0, description='Titles to write for, one a family, spread over categories; 0: every family')
+    also:str = Field('', description='File with a column `id`: titles to write for besides, such as the `wanted.csv` of an evaluation')
     queries:int = Field(12, ge=1, le=40, description='Queries for each title')
     styles:dict[str,float] = Field(dict(keyword=.25, natural=.25, shorthand=.25, synonym=.15, typo=.1), description='Share of each style')
     domain:str = Field('', description='What the catalog is and who searches it, in a sentence or two')

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NO_KEY', 'cost', 'most', 'Ledger', 'connect', 'told', 'verdict', 'pause', 'Generator', 'plan', 'written']
 
-# %% ../nbs/08_generate.ipynb #2b1d1fab
+# %% ../nbs/08_generate.ipynb #5918bcbd
 import fcntl, json, os, threading, time, uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from pathlib import Path
 from fastcore.basics import patch
 from .catalog import atomic_write
 from .config import GenerateSettings, InputError, Price
-from .prompts import choose, make_items, parse_reply, request, siblings, system_prompt
+from .prompts import choose, make_items, named, parse_reply, request, siblings, system_prompt
 
 # %% ../nbs/08_generate.ipynb #ff2668fc
 def cost(
@@ -371,7 +371,7 @@ def batches(self:Generator, progress:bool=False)->None:
             return
         elif self.look(): time.sleep(self.cfg.poll)
 
-# %% ../nbs/08_generate.ipynb #fcefe5c5
+# %% ../nbs/08_generate.ipynb #0f5ebdf3
 def plan(
     folder:str|Path, # Where the ledger lies
     rows:list[dict], # Catalog rows
@@ -385,6 +385,7 @@ def plan(
 )->tuple[Generator,list[dict],dict[str,dict]]: # Generator ready to ask; chosen rows; row id to sibling, for hard cases
     "What is to be asked, and who asks it."
     chosen = choose(rows, fam, cfg.max_titles if titles is None else titles, seed + (purpose != 'train'))
+    if cfg.also and purpose == 'train' and titles is None: chosen = list({r['id']: r for r in [*chosen, *named(cfg.also, rows)]}.values())
     other = siblings(chosen, rows, fam) if purpose == 'negatives' else {}
     if purpose == 'negatives': chosen = [r for r in chosen if r['id'] in other]
     system = system_prompt(cfg, purpose)
