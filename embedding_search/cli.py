@@ -303,7 +303,18 @@ def write_queries(
     run_until('families', run, **given | dict(set_=sets))
     if ask_for(run, s, **ask): run_until('queries', run, **given | dict(set_=[*sets, f'queries.file={json.dumps(str(own))}']))
 
-# %% ../nbs/15_cli.ipynb #eef568f7
+# %% ../nbs/15_cli.ipynb #24adc5e5
+def _with_stage_options(f):
+    "`f` with the options of `run_until` in place of its keyword arguments."
+    import inspect
+    own = [p for p in inspect.signature(f).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    stage = [p for n,p in inspect.signature(run_until).parameters.items() if n != 'stage']
+    f.__signature__ = inspect.Signature([p.replace(kind=p.KEYWORD_ONLY) for p in [*own, *stage]])
+    return f
+
+# %% ../nbs/15_cli.ipynb #b21bbc15
+@app.command('queries', help='Read and check training queries; without a file of them, have Claude write them (ANTHROPIC_API_KEY), or prepare prompts for a chat.')
+@_with_stage_options
 def queries_command(
     max_titles:Annotated[Optional[int], typer.Option(help='Titles to write for, one a family; 0: every family [1000]')]=None, # Titles
     budget:Annotated[Optional[float], typer.Option(help='US dollars that may be spent in all [5]')]=None, # Budget
@@ -330,19 +341,9 @@ def queries_command(
         print('\ninterrupted: everything that came back is kept, and a posted batch goes on; the same command picks it up', file=sys.stderr)
         raise typer.Exit(130) from None
 
-# %% ../nbs/15_cli.ipynb #24adc5e5
-def _with_stage_options(f):
-    "`f` with the options of `run_until` in place of its keyword arguments."
-    import inspect
-    own = [p for p in inspect.signature(f).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    stage = [p for n,p in inspect.signature(run_until).parameters.items() if n != 'stage']
-    f.__signature__ = inspect.Signature([p.replace(kind=p.KEYWORD_ONLY) for p in [*own, *stage]])
-    return f
-
-# %% ../nbs/15_cli.ipynb #aec1cfa3
-app.command('queries', help='Read and check training queries; without a file of them, have Claude write them (ANTHROPIC_API_KEY), or prepare prompts for a chat.')(_with_stage_options(queries_command))
-
-# %% ../nbs/15_cli.ipynb #415611c2
+# %% ../nbs/15_cli.ipynb #59f66be3
+@app.command('logs', help='Add a search log to a run: clean it, turn picks into training pairs, hold out the newest.')
+@_with_stage_options
 def logs_command(
     log:Annotated[str, typer.Argument(help='Events: JSONL, CSV or Parquet with query, shown, picked, time, session')], # Events
     **given, # Options of `run_until`
@@ -350,7 +351,6 @@ def logs_command(
     "Add a search log to a run."
     m = run_until('queries', **given | dict(set_=[*(given['set_'] or []), f'logs.file={json.dumps(log)}']))
     for k,v in m['queries']['counts']['log_report'].items(): print(f"  {k.replace('_', ' '):<14} {v:>10,}")
-app.command('logs', help='Add a search log to a run: clean it, turn picks into training pairs, hold out the newest.')(_with_stage_options(logs_command))
 
 # %% ../nbs/15_cli.ipynb #2b908c44
 @app.command('pairs', help='Write the training pairs of a run as JSONL for other trainers.')

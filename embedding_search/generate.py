@@ -246,7 +246,7 @@ def send(self:Generator, items:list[dict])->None:
             time.sleep(pause(e, n, self.cfg.wait))
         else: self.record(ask, keys, m, False); return
 
-# %% ../nbs/08_generate.ipynb #6a22289f
+# %% ../nbs/08_generate.ipynb #360f0730
 @patch
 def messages(self:Generator, progress:bool=False)->None:
     "Ask for everything with single messages, some at a time."
@@ -255,7 +255,9 @@ def messages(self:Generator, progress:bool=False)->None:
         self.ledger.add('end', ask=ask, how='lost', cost=self.ledger.open[ask]['cost'], error='interrupted')
     while (groups := self.todo()) and not self.stop:
         with ThreadPoolExecutor(self.cfg.concurrency) as pool:
-            for f in tqdm([pool.submit(self.send, g) for g in groups], desc='asking', disable=not progress): f.result()
+            try:
+                for f in tqdm([pool.submit(self.send, g) for g in groups], desc='asking', disable=not progress): f.result()
+            except BaseException: self.stop = 'interrupted'; raise    # what is in flight is waited for and kept; nothing else is sent
 
 # %% ../nbs/08_generate.ipynb #f09f81c1
 @patch

@@ -39,16 +39,17 @@ def language(
     code, p = _detector().classify(text)
     return code, float(p)
 
-# %% ../nbs/08_screen.ipynb #470eddbe
+# %% ../nbs/08_screen.ipynb #3f56623c
 def languages_of(
     rows:list[dict], # Catalog rows
-    chunk:int=20, # Titles looked at together
+    chunk:int=50, # Titles looked at together
 )->dict[str,set]: # Category to the languages of its titles; empty: in doubt
     "Languages that queries of a category may be in."
     titles = defaultdict(list)
     for r in rows: titles[r['category']].append(r['title'])
-    told = {c: [language('. '.join(t[i:i+chunk])) for i in range(0, len(t), chunk)] for c,t in titles.items()}
-    return {c: {l for l,p in found if p > .5} for c,found in told.items()}
+    parts = {c: ['. '.join(t[i:i+chunk]) for i in range(0, len(t), chunk)] for c,t in titles.items()}
+    told = {c: [(*language(x), len(x)) for x in found] for c,found in parts.items()}
+    return {c: {l for l,*_ in found} if all(p > .9 and n > 100 for _,p,n in found[:1]) else set() for c,found in told.items()}
 
 # %% ../nbs/08_screen.ipynb #66619051
 REASONS = ('empty','too_long','equals_title','other_title','duplicate','script','language')

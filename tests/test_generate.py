@@ -161,18 +161,21 @@ def test_two_at_once(files, tmp_path):
         r = ask(tmp_path/'r', s, '--catalog', files/'my.csv', '--id', 'sku', '--title', 'name')
     assert r.returncode == 2 and 'another process' in r.stderr
 
-def test_ctrl_c(files, tmp_path):
+@pytest.mark.parametrize('mode', ['batch','messages'])
+def test_ctrl_c(mode, tmp_path):
+    "A posted batch goes on at the service; of single messages those in flight are kept, and no other is sent."
     run = tmp_path/'r'
-    with Standin(batch_time=600) as s:
-        p = subprocess.Popen([str(Path(sys.executable).parent/'embedding-search'), 'queries', '--run', str(run), '--catalog', str(files/'my.csv'), '--id', 'sku', '--title', 'name', '--mode', 'batch', *QUICK],
+    with Standin(batch_time=600, slow=.2) as s:
+        p = subprocess.Popen([str(Path(sys.executable).parent/'embedding-search'), 'queries', '--run', str(run), *map(str, mdi()), '--max-titles', '100', '--mode', mode, *QUICK, '--set', 'generate.per_request=1'],
                              env=NO_KEY | s.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
-        for _ in range(600):
-            if lines(run, 'posted'): break
+        for _ in range(1200):
+            if lines(run, 'posted') or lines(run, 'end') >= 5: break
             time.sleep(.05); assert p.poll() is None, p.stderr.read()
         p.send_signal(signal.SIGINT)
         _, err = p.communicate(timeout=30)
         assert p.returncode in (130, -signal.SIGINT) and 'picks it up' in err, err
-        assert s.state()['batches'] == 1
+        seen = s.state()
+        assert seen['batches'] == 1 if mode == 'batch' else 5 <= seen['messages'] < 50 and lines(run, 'end') == lines(run, 'ask')
 
 def test_many_languages(tmp_path):
     "Six languages in four scripts: prompts, screen, training queries, keyword and hybrid search."
