@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['InputError', 'CatalogSettings', 'FamilySettings', 'QuerySettings', 'SplitSettings', 'NegativeSettings',
-           'TrainSettings', 'EvaluateSettings', 'SearchSettings', 'Settings', 'load_settings']
+           'TrainSettings', 'EvaluateSettings', 'SearchSettings', 'ServeSettings', 'Settings', 'load_settings']
 
 # %% ../nbs/00_config.ipynb #b153d5ec
 import tomllib
@@ -96,7 +96,20 @@ class SearchSettings(_Table):
     rrf_k:int = Field(10, ge=1, description='Constant of reciprocal rank fusion')
     keyword_weight:float = Field(.1, ge=0, description='Weight of BM25 in the fusion, beside 1 for the vectors')
 
-# %% ../nbs/00_config.ipynb #1b917f2f
+# %% ../nbs/00_config.ipynb #11db46b8
+class ServeSettings(_Table):
+    "Limits of the service."
+    workers:int = Field(1, ge=1, le=64, description='Processes; they share the memory-mapped index')
+    batch:int = Field(1, ge=1, le=256, description='Waiting requests that share one model call; pays on a GPU, not with INT8 on a processor')
+    queue:int = Field(128, ge=1, description='Requests of a worker that may wait; further ones get 429')
+    timeout:float = Field(10, gt=0, description='Seconds for a request, waiting included')
+    max_body:int = Field(1_000_000, ge=1000, description='Bytes of a request')
+    max_texts:int = Field(32, ge=1, description='Texts of one request to be embedded')
+    max_chars:int = Field(2000, ge=1, description='Characters of a query or text')
+    cors:list[str] = Field([], description='Origins whose pages may ask, such as https://shop.example; none by default')
+    log_queries:bool = Field(False, description='Write query texts into the log')
+
+# %% ../nbs/00_config.ipynb #592aca66
 class Settings(_Table):
     "All settings of a run."
     seed:int = 42
@@ -109,6 +122,7 @@ class Settings(_Table):
     train:TrainSettings = TrainSettings()
     evaluate:EvaluateSettings = EvaluateSettings()
     search:SearchSettings = SearchSettings()
+    serve:ServeSettings = ServeSettings()
 
 # %% ../nbs/00_config.ipynb #b86e329e
 def load_settings(

@@ -337,12 +337,13 @@ def build(self:Store,
         what = changes(list(Rows(self.folder/'versions'/base['name'])), rows) if base else {}
         return self.publish(part, self.add_model(model), parts, counts=counts, changes=what, encoded=len(todo), base=base and base['name'], search=search)
 
-# %% ../nbs/17_store.ipynb #8e23a731
+# %% ../nbs/17_store.ipynb #2ed1cff7
 @patch
 def searcher(self:Store,
     name:str|None=None, # Version; none: the active one
     model:str|Path|None=None, # Model to encode queries with; none: the version's own
     threads:int=1, # Threads for one query
+    like:VersionSearcher|None=None, # An open version; its encoder is used if nothing differs
 )->VersionSearcher: # Ready to search
     "The search of a version."
     v = self.find(name); folder = self.folder/'versions'/v['name']
@@ -353,7 +354,8 @@ def searcher(self:Store,
     for f,(size,_) in v['files'].items():
         have = (folder/f).stat().st_size if (folder/f).exists() else 0
         if have != size: raise InputError(f"{folder/f}: {have:,} bytes where {size:,} were written; build the version again")
-    s = VersionSearcher(folder, Encoder.load(model, threads=threads, dim=v['encoder']['dim']), v['name'], **v['search'])
+    encoder = like.encoder if like is not None and like.meta['encoder'] == v['encoder'] else Encoder.load(model, threads=threads, dim=v['encoder']['dim'])
+    s = VersionSearcher(folder, encoder, v['name'], **v['search'])
     s.meta = v
     return s
 
