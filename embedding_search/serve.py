@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['Text', 'SAFE', 'PAGE', 'API', 'WRONG', 'Live', 'Metrics', 'SearchRequest', 'Variant', 'Hit', 'SearchResponse',
            'EmbedRequest', 'OpenAIRequest', 'Embedding', 'Usage', 'OpenAIResponse', 'Event', 'Recorded', 'Error',
-           'Service', 'log', 'model_name', 'Door', 'read_body', 'error', 'refusals', 'make_app', 'worker_app', 'serve',
-           'check_start']
+           'Service', 'log', 'log_to', 'model_name', 'Door', 'read_body', 'error', 'refusals', 'make_app', 'worker_app',
+           'serve', 'check_start']
 
-# %% ../nbs/14_serve.ipynb #5e8718d5
-import base64, hashlib, hmac, json, logging, os, socket, sys, threading, time, tempfile
+# %% ../nbs/14_serve.ipynb #63c365fd
+import asyncio, base64, hashlib, hmac, json, logging, os, socket, sys, tempfile, threading, time, traceback, uuid
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -197,13 +197,22 @@ class Service:
             self.metrics.serving(searcher.version, served[0]); served[0] = searcher.version; log('switched', serves=searcher.version)
         live.changed = changed
 
-# %% ../nbs/14_serve.ipynb #10c56437
+# %% ../nbs/14_serve.ipynb #6809d045
 def log(
     event:str, # What happened
     **fields, # What belongs to it
 )->None:
-    "One JSON object a line on the error output."
-    print(json.dumps(dict(time=round(time.time(), 3), event=event, **fields), ensure_ascii=False), file=sys.stderr, flush=True)
+    "One JSON object a line, by way of the logger `embedding_search.serve`."
+    logging.getLogger('embedding_search.serve').info(json.dumps(dict(time=round(time.time(), 3), event=event, **fields), ensure_ascii=False))
+
+# %% ../nbs/14_serve.ipynb #74644fd6
+def log_to(
+    stream, # Where lines go
+)->logging.Handler: # The handler that was added
+    "Write the service's log to `stream`."
+    logger, h = logging.getLogger('embedding_search.serve'), logging.StreamHandler(stream)
+    logger.setLevel(logging.INFO); logger.propagate = False; logger.addHandler(h)
+    return h
 
 # %% ../nbs/14_serve.ipynb #2f77d152
 @patch
@@ -396,14 +405,13 @@ async def read_body(
         if not m.get('more_body'): break
     return b''.join(body) if size <= most else None
 
-# %% ../nbs/14_serve.ipynb #0adc9d4f
+# %% ../nbs/14_serve.ipynb #bce62215
 @patch
 async def refusal(self:Door,
     scope:dict, # ASGI's
     receive, # ASGI's
 ): # A response that refuses, or the body
     "Decide at the door."
-    import asyncio
     s, headers = self.service.s, dict(scope['headers'])
     if self.key and scope['path'] in API and scope['path'] != '/health' and scope['method'] != 'OPTIONS' and not self.admits(headers):
         return error(401, 'a valid API key is needed: Authorization: Bearer KEY', {'www-authenticate': 'Bearer'})
@@ -422,7 +430,7 @@ def error(
     kind = {401: 'Unauthorized', 404: 'NotFound', 405: 'NotFound', 429: 'Overloaded', 500: 'Backend', 503: 'Unhealthy', 504: 'Overloaded'}.get(status, 'Validation')
     return Response(json.dumps(dict(error=text, error_type=kind)), status, headers, 'application/json')
 
-# %% ../nbs/14_serve.ipynb #3e7d71d6
+# %% ../nbs/14_serve.ipynb #be9df3b8
 @patch
 async def __call__(self:Door, scope, receive, send):
     if scope['type'] != 'http': return await self.app(scope, receive, send)
@@ -437,7 +445,10 @@ async def __call__(self:Door, scope, receive, send):
     else:
         given = [dict(type='http.request', body=body, more_body=False)]
         async def again(): return given.pop() if given else await receive()
-        await self.app(scope, again if scope['method'] != 'GET' else receive, out)
+        try: await self.app(scope, again if scope['method'] != 'GET' else receive, out)
+        except Exception as e:
+            n = uuid.uuid4().hex[:12]; log('bug', id=n, trace=traceback.format_exception(e))
+            if not status[0]: await error(500, f'internal error {n}')(scope, receive, out)
     took = time.perf_counter()-start
     self.service.metrics.observe('request', took); self.service.metrics.requests.labels(path, str(status[0])).inc()
     self.report(scope, status[0], took, body)
@@ -454,7 +465,7 @@ def report(self:Door,
     asked = dict(query_string=scope['query_string'].decode('latin1'), body=body.decode('utf-8', 'replace')[:2000]) if self.service.s.log_queries and isinstance(body, bytes) else {}
     log('request', method=scope['method'], path=scope['path'][:100] if scope['path'] in API else 'page', status=status, ms=round(1000*took, 2), version=self.service.live.searcher.version, **asked)
 
-# %% ../nbs/14_serve.ipynb #e77e4475
+# %% ../nbs/14_serve.ipynb #e8d5f156
 def refusals(
     app:FastAPI, # Application
 )->None:
@@ -469,11 +480,6 @@ def refusals(
     async def busy(request, e): return error(429, f"too many requests wait; try again in {e.retry_after} s", {'retry-after': str(e.retry_after)})
     @app.exception_handler(TimeoutError)
     async def late(request, e): return error(504, 'the answer took too long')
-    @app.exception_handler(Exception)
-    async def bug(request, e):
-        import traceback, uuid
-        n = uuid.uuid4().hex[:12]; log('bug', id=n, trace=traceback.format_exception(e))
-        return error(500, f'internal error {n}')
 
 # %% ../nbs/14_serve.ipynb #f2f11679
 WRONG = {n: {'model': Error, 'description': d} for n,d in {401: 'No valid API key', 408: 'The request did not arrive in time', 413: 'Too large', 422: 'Not valid', 429: 'Busy: see Retry-After', 504: 'Took too long'}.items()}
@@ -504,10 +510,10 @@ def make_app(
     if settings.cors: app.add_middleware(CORSMiddleware, allow_origins=settings.cors, allow_methods=['GET','POST'], allow_headers=['authorization','content-type','x-api-key'])
     return app
 
-# %% ../nbs/14_serve.ipynb #e2061ff4
+# %% ../nbs/14_serve.ipynb #2dd4080d
 def worker_app()->FastAPI: # The application
     "The application of one worker, as the environment describes it."
-    c = json.loads(os.environ['EMBEDDING_SEARCH_SERVE'])
+    c = json.loads(os.environ['EMBEDDING_SEARCH_SERVE']); log_to(sys.stderr)
     live = Live(c['run'], c['store'], **({} if c['store'] else c['search']))
     return make_app(live, ServeSettings(**c['settings']), os.environ.get('EMBEDDING_SEARCH_API_KEY', ''), c['events'], c['site'])
 
