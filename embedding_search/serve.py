@@ -30,7 +30,7 @@ from .encode import truncate
 from .search import Searcher
 from .store import Store, encoder_parts, fingerprint
 
-# %% ../nbs/14_serve.ipynb #89cda4e4
+# %% ../nbs/14_serve.ipynb #495893e9
 class Live:
     "The search that serves, replaced while requests go on."
     def __init__(self,
@@ -47,6 +47,7 @@ class Live:
         else:
             self.store = Store(store); self.searcher = self.store.searcher()
             threading.Thread(target=self._watch, args=(every,), daemon=True).start()
+        self.searcher.search('first query')
 
 # %% ../nbs/14_serve.ipynb #defb679c
 @patch

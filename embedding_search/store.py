@@ -93,20 +93,20 @@ def title_keys(
     "What identifies a title's text, so that its vector can be found again."
     return np.array([hashlib.blake2b(t.encode(), digest_size=16).digest() for t in names], dtype='V16')
 
-# %% ../nbs/17_store.ipynb #a15f238c
+# %% ../nbs/17_store.ipynb #813451f9
 class Rows:
     "Rows of a version, each parsed when asked for."
     def __init__(self,
         folder:Path, # Folder of the version
     ):
-        self.at = np.load(folder/'offsets.npy', mmap_mode='r')
+        self.at = np.asarray(np.load(folder/'offsets.npy', mmap_mode='r'))
         with open(folder/'rows.jsonl', 'rb') as f: self.map = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
     def __len__(self): return len(self.at)-1
     def __getitem__(self, i:int)->dict:
         if not 0 <= i < len(self): raise IndexError(i)
         return json.loads(self.map[self.at[i]:self.at[i+1]])
 
-# %% ../nbs/17_store.ipynb #cdd27b8f
+# %% ../nbs/17_store.ipynb #3625ad7c
 class VersionSearcher(Searcher):
     "A `Searcher` over the mapped files of one version."
     def __init__(self,
@@ -121,7 +121,7 @@ class VersionSearcher(Searcher):
         self.codes = faiss.read_index(str(folder/'codes.faiss'), faiss.IO_FLAG_MMAP_IFC)
         rows, (title, family, category) = Rows(folder), np.load(folder/'numbers.npy')
         named = {norm(rows[int(i)]['category']): int(category[i]) for i in np.unique(category, return_index=True)[1]}
-        super().__init__(rows, np.load(folder/'vectors.npy', mmap_mode='r'), Keywords.load(folder/'keyword'), encoder,
+        super().__init__(rows, np.asarray(np.load(folder/'vectors.npy', mmap_mode='r')), Keywords.load(folder/'keyword'), encoder,
                          numbers=(title, family, category, named), **kwargs)
 
 # %% ../nbs/17_store.ipynb #c3d58f68
@@ -384,15 +384,16 @@ def recall(
         if right := {at[i] for i in g['ids'] if i in at}: out[n] = bool(right & set(searcher.rank_titles(g['query'])[1][:k].tolist()))
     return out
 
-# %% ../nbs/17_store.ipynb #b214dc94
+# %% ../nbs/17_store.ipynb #670f2393
 def gate(
     old:Searcher, # What serves
     new:Searcher, # What shall serve
     golden:list[dict], # `{'query','ids'}`
     margin:float=.01, # Fall of Recall@5 that is allowed, 0 to 1
+    found=recall, # What tells which queries are answered
 )->tuple[bool,str]: # Whether `new` may serve, and the numbers in one sentence
     "Compare two versions on the golden queries."
-    a, b = recall(old, golden), recall(new, golden)
+    a, b = found(old, golden), found(new, golden)
     both = ~(np.isnan(a) | np.isnan(b))
     if not both.any(): return True, "not gated: no golden query has an entry in both versions"
     mean, low, high = paired_bootstrap(a[both], b[both])
