@@ -8,7 +8,7 @@ __all__ = ['Text', 'SAFE', 'PAGE', 'API', 'WRONG', 'Live', 'Metrics', 'SearchReq
            'Service', 'log', 'log_to', 'model_name', 'Door', 'read_body', 'error', 'refusals', 'make_app', 'worker_app',
            'serve', 'check_start']
 
-# %% ../nbs/14_serve.ipynb #63c365fd
+# %% ../nbs/14_serve.ipynb #6f3cc1ab
 import asyncio, base64, hashlib, hmac, json, logging, os, socket, sys, tempfile, threading, time, traceback, uuid
 from importlib.metadata import version
 from importlib.resources import files
@@ -18,7 +18,7 @@ import numpy as np
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from fastcore.basics import patch
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -30,12 +30,12 @@ from .encode import truncate
 from .search import Searcher
 from .store import Store, encoder_parts, fingerprint
 
-# %% ../nbs/14_serve.ipynb #495893e9
+# %% ../nbs/14_serve.ipynb #50a67bd8
 class Live:
     "The search that serves, replaced while requests go on."
     def __init__(self,
         run:str|Path|None=None, # Finished run
-        store:str|Path|None=None, # Index store; its active version serves
+        store=None, # Folder of an index store, or a store like it; its active version serves
         every:float=.25, # Seconds between looks at the store
         changed=lambda searcher, error: None, # Told after each switch, or why there was none
         **kwargs, # Arguments of `Searcher.load` for a run
@@ -45,7 +45,8 @@ class Live:
             s = self.searcher = Searcher.load(run, **kwargs); parts = encoder_parts(Path(run)/'model', s.encoder.dim)
             s.version, s.meta = '', dict(encoder=parts, fingerprint=fingerprint(parts))
         else:
-            self.store = Store(store); self.searcher = self.store.searcher()
+            self.store = Store(store) if isinstance(store, (str, Path)) else store
+            self.searcher = self.store.searcher()
             threading.Thread(target=self._watch, args=(every,), daemon=True).start()
         self.searcher.search('first query')
 
@@ -332,17 +333,17 @@ async def openai(self:Service, body:OpenAIRequest):
     data = [dict(object='embedding', index=i, embedding=as_sent(x)) for i,x in enumerate(v)]
     return _json(dict(object='list', data=data, model=model_name(s), usage=dict(prompt_tokens=n, total_tokens=n)), s)
 
-# %% ../nbs/14_serve.ipynb #8aa552f1
+# %% ../nbs/14_serve.ipynb #357e7f95
 @patch
 async def info(self:Service):
     "What is served, under the names of Text Embeddings Inference and our own."
     s, c = self.live.searcher, self.s
-    about = dict(model_id=model_name(s), model_sha=s.meta['encoder']['model'], model_dtype='int8', model_type={'embedding': {'pooling': 'mean'}}, max_concurrent_requests=c.queue,
+    about = dict(model_id=model_name(s), model_sha=s.meta.get('encoder', {}).get('model'), model_dtype='int8', model_type={'embedding': {'pooling': 'mean'}}, max_concurrent_requests=c.queue,
                  max_input_length=s.encoder.tokenizer.truncation['max_length'], max_batch_tokens=c.batch*s.encoder.tokenizer.truncation['max_length'], max_batch_requests=c.batch,
                  max_client_batch_size=c.max_texts, auto_truncate=True, tokenization_workers=1, version=version('embedding_search'), sha=None, docker_label=None)
     return _json(about | s.info() | dict(index_version=s.version), s)
 
-# %% ../nbs/14_serve.ipynb #9de9ea0a
+# %% ../nbs/14_serve.ipynb #f4923a02
 @patch
 async def health(self:Service):
     "Empty, with status 200 as long as the service answers."
@@ -351,7 +352,7 @@ async def health(self:Service):
 @patch
 async def metrics_text(self:Service):
     "Numbers for Prometheus."
-    return Response(self.metrics.text(), media_type='text/plain; version=0.0.4')
+    return Response(self.metrics.text(), media_type='text/plain; version=0.0.4; charset=utf-8')
 
 # %% ../nbs/14_serve.ipynb #0bf280f9
 @patch
@@ -466,13 +467,13 @@ def report(self:Door,
     asked = dict(query_string=scope['query_string'].decode('latin1'), body=body.decode('utf-8', 'replace')[:2000]) if self.service.s.log_queries and isinstance(body, bytes) else {}
     log('request', method=scope['method'], path=scope['path'][:100] if scope['path'] in API else 'page', status=status, ms=round(1000*took, 2), version=self.service.live.searcher.version, **asked)
 
-# %% ../nbs/14_serve.ipynb #e8d5f156
+# %% ../nbs/14_serve.ipynb #d33c9a3b
 def refusals(
     app:FastAPI, # Application
 )->None:
     "Turn exceptions into refusals."
     @app.exception_handler(HTTPException)
-    async def http(request, e): return error(e.status_code, str(e.detail), dict(e.headers or {}))
+    async def http(request, e): return error(e.status_code, 'the body is not JSON in UTF-8' if e.status_code == 400 else str(e.detail), dict(e.headers or {}))
     @app.exception_handler(RequestValidationError)
     async def invalid(request, e):
         f = e.errors()[0]; where = '.'.join(str(x)[:50] for x in f['loc'] if x not in ('body','query'))
@@ -482,10 +483,10 @@ def refusals(
     @app.exception_handler(TimeoutError)
     async def late(request, e): return error(504, 'the answer took too long')
 
-# %% ../nbs/14_serve.ipynb #f2f11679
-WRONG = {n: {'model': Error, 'description': d} for n,d in {401: 'No valid API key', 408: 'The request did not arrive in time', 413: 'Too large', 422: 'Not valid', 429: 'Busy: see Retry-After', 504: 'Took too long'}.items()}
+# %% ../nbs/14_serve.ipynb #ff2c8bdf
+WRONG = {n: {'model': Error, 'description': d} for n,d in {400: 'Not JSON', 401: 'No valid API key', 408: 'The request did not arrive in time', 413: 'Too large', 422: 'Not valid', 429: 'Busy: see Retry-After', 504: 'Took too long'}.items()}
 
-# %% ../nbs/14_serve.ipynb #833a9f07
+# %% ../nbs/14_serve.ipynb #a5134e61
 def make_app(
     live:Live, # What is searched
     settings:ServeSettings=ServeSettings(), # Limits
@@ -503,7 +504,7 @@ def make_app(
     add('/embed', s.embed, model=list[list[float]])
     add('/v1/embeddings', s.openai, model=OpenAIResponse, wrong=WRONG | {404: {'model': Error, 'description': 'Another model is served'}})
     add('/events', s.record, model=Recorded, wrong=WRONG | {404: {'model': Error, 'description': 'No events are recorded'}})
-    for path,f in (('/info', s.info), ('/health', s.health), ('/metrics', s.metrics_text)): add(path, f, 'GET')
+    add('/info', s.info, 'GET'); add('/health', s.health, 'GET', response_class=Response); add('/metrics', s.metrics_text, 'GET', response_class=PlainTextResponse)
     page = Path(str(files('embedding_search')))/'page'/'index.html'
     if site is None: app.get('/', include_in_schema=False)(lambda: FileResponse(page))
     else: app.mount('/', StaticFiles(directory=site, html=True))
