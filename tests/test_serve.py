@@ -1,5 +1,6 @@
 "The service as clients meet it: real processes, real sockets."
-import asyncio, json, os, re, shutil, signal, socket, subprocess, sys, threading, time, urllib.error, urllib.parse, urllib.request
+import json, os, re, signal, socket, subprocess, sys, threading, time, urllib.error, urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np, pytest
 from embedding_search.catalog import read_jsonl
@@ -154,7 +155,7 @@ def test_key_and_log(store, tmp_path):
 
 def test_full_line_answers_429(store):
     with Server('--store', store.folder, '--set', 'serve.queue=1') as s:
-        with __import__('concurrent.futures').futures.ThreadPoolExecutor(24) as ex:
+        with ThreadPoolExecutor(24) as ex:
             got = list(ex.map(lambda i: s.call('/embed', json.dumps(dict(inputs=[f'text {i} {j} '*8 for j in range(32)])).encode()), range(48)))
         assert {g[0] for g in got} == {200,429}
         refused = next(g for g in got if g[0] == 429)

@@ -68,7 +68,8 @@ CRASHES = textwrap.dedent('''
     import json, os, shutil, signal, sys
     import bm25s, faiss, onnxruntime, tokenizers
     from embedding_search.catalog import read_jsonl
-    from embedding_search.store import Store
+    from embedding_search.store import Store, put_json
+    from pathlib import Path
     source, work, run, what = sys.argv[1:]
     rows, fam = read_jsonl(f'{run}/catalog.jsonl'), json.load(open(f'{run}/families.json'))['family']
     rows[5]['title'] += ' at night'
@@ -86,10 +87,10 @@ CRASHES = textwrap.dedent('''
         if what == 'activate': st.activate('2', margin=1)
         if what == 'rollback': st.rollback()
         if what == 'gc': st.gc(0)
+    one, two = (v['name'] for v in Store(source).versions()); first = Store(source).searcher(one)
     for n in range(1000):
         shutil.rmtree(work, ignore_errors=True); shutil.copytree(source, work, copy_function=os.link)
-        if what in ('rollback','gc'): Store(work).activate('2', force=True)
-        if what == 'gc': Store(work).rollback()
+        if what == 'rollback': put_json(Path(work)/'active.json', dict(version=two, history=[one]))
         pid = os.fork()
         if not pid:
             code = 1
@@ -98,7 +99,7 @@ CRASHES = textwrap.dedent('''
         _, status = os.waitpid(pid, 0)
         killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         if not killed and os.WEXITSTATUS(status): sys.exit(f'failed at {n}')
-        st = Store(work); s = st.searcher(); st.verify()
+        st = Store(work); s = st.searcher(like=first); st.verify()
         print(json.dumps([n, killed, s.meta['number'], s.search('fix the radiator', 1)[0]['title'], [v['number'] for v in st.versions()]]), flush=True)
         if not killed:
             st.gc(2); left = [f for f in os.listdir(f'{work}/versions') + os.listdir(f'{work}/models') if f.startswith('.')]
