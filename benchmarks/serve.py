@@ -20,7 +20,7 @@ rng = np.random.default_rng(0)
 judged = read_jsonl(run/'judged.jsonl'); judged = [judged[i] for i in rng.permutation(len(judged))]
 queries = [j['query'] for j in judged]
 
-def exact(port, n=500):
+def exact(port, n=300):
     "Share of queries whose ten nearest titles are, in order, those of a full float product; and Recall@5 of both."
     s = Store(folder).searcher(); v = np.array(s.vectors, dtype=np.float32)
     ids = [s.rows[i]['id'] for i in range(len(s.rows))]
