@@ -2,7 +2,7 @@
 
     python benchmarks/soak.py [STORE] [SECONDS]
 
-Every answer must be that of the version it names, as the library gives it without a server; that version must have been active within the last seconds; and no answer may be a 5xx.
+Every answer must be that of the version it names, as the library gives it without a server; that version must have been active within the last three seconds; and no answer may be a 5xx.
 Connections that the killed worker held may break; each is counted, and its request asked again."""
 import asyncio, json, os, shutil, signal, subprocess, sys, tempfile, time, urllib.parse
 from pathlib import Path
@@ -25,7 +25,7 @@ differ = sum(x != y for x,y in zip(*want.values()))
 port = free_port(); p, _ = start([sys.executable, '-c', 'from embedding_search.cli import main; main()', 'serve', '--store', scratch/'s', '--port', port, '--workers', 2], port)
 asyncio.run(drive(port, paths, 8))
 _, _, took = asyncio.run(drive(port, paths*8, 16)); capacity = len(paths)*8/took
-rate, switches, active, killed = .8*capacity, [], [(0, a['name'])], []
+rate, switches, active, killed = .8*capacity, [], [[0, 0, a['name']]], []  # active: activation begun, activation ended, version
 count = dict(answers=0, wrong=0, stale=0, status_5xx=0, status_429=0, broken_connections=0); ms = []
 
 async def client(due, begin):
@@ -42,7 +42,7 @@ async def client(due, begin):
         if status != 200: count['status_429' if status == 429 else 'status_5xx'] += 1; continue
         x = json.loads(body); count['answers'] += 1
         count['wrong'] += [h['id'] for h in x['hits']] != want[x['version']][n]
-        was = {v for i,(t0,v) in enumerate(active) if t0 <= done and (i+1 == len(active) or active[i+1][0] >= sent-3)}
+        was = {v for i,(t0,_,v) in enumerate(active) if t0 <= done and (i+1 == len(active) or active[i+1][1] >= sent-3)}
         count['stale'] += x['version'] not in was
 
 def kids(): return [int(l.split()[0]) for l in subprocess.run(['ps', '-ww', '--ppid', str(p.pid), '-o', 'pid=,args='], capture_output=True, text=True).stdout.splitlines() if 'spawn_main' in l]
@@ -52,9 +52,9 @@ async def trouble(begin):
     step = seconds/10
     for i in range(1, 10):
         await asyncio.sleep(max(0, begin+i*step-time.time()))
-        name = (b, a)[(i-1) % 2]['name']; t = time.time()
+        name = (b, a)[(i-1) % 2]['name']; active.append([time.time(), float('inf'), name])
         await asyncio.to_thread(subprocess.run, [sys.executable, '-c', f'from embedding_search.store import Store; Store({str(scratch/"s")!r}).activate({name!r}, force=True, golden=[])'], check=True)
-        active.append((t, name)); switches.append(name)
+        active[-1][1] = time.time(); switches.append(name)
         if i == 5:
             await asyncio.sleep(step/2); old = kids(); os.kill(old[0], signal.SIGKILL); killed.append(old[0])
 
