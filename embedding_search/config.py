@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PRICES', 'InputError', 'CatalogSettings', 'FamilySettings', 'QuerySettings', 'SplitSettings', 'NegativeSettings',
            'TrainSettings', 'EvaluateSettings', 'GateSettings', 'SearchSettings', 'Price', 'GenerateSettings',
-           'LogSettings', 'AugmentSettings', 'Settings', 'load_settings']
+           'LogSettings', 'AugmentSettings', 'ServeSettings', 'Settings', 'load_settings']
 
 # %% ../nbs/00_config.ipynb #b153d5ec
 import tomllib
@@ -172,7 +172,20 @@ class AugmentSettings(_Table):
     share:float = Field(0, ge=0, le=1, description='Share of the training queries that are varied; 0: none')
     kinds:dict[str,float] = Field(dict(prefix=.3, vowels=.2, truncate=.2, typo=.2, order=.1), description='Share of each kind of variation')
 
-# %% ../nbs/00_config.ipynb #e668488a
+# %% ../nbs/00_config.ipynb #11db46b8
+class ServeSettings(_Table):
+    "Limits of the service."
+    workers:int = Field(1, ge=1, le=64, description='Processes; they share the memory-mapped index')
+    batch:int = Field(1, ge=1, le=256, description='Waiting requests that share one model call; pays on a GPU, not with INT8 on a processor')
+    queue:int = Field(128, ge=1, description='Requests of a worker that may wait; further ones get 429')
+    timeout:float = Field(10, gt=0, description='Seconds for a request, waiting included')
+    max_body:int = Field(1_000_000, ge=1000, description='Bytes of a request')
+    max_texts:int = Field(32, ge=1, description='Texts of one request to be embedded')
+    max_chars:int = Field(2000, ge=1, description='Characters of a query or text')
+    cors:list[str] = Field([], description='Origins whose pages may ask, such as https://shop.example; none by default')
+    log_queries:bool = Field(False, description='Write query texts into the log')
+
+# %% ../nbs/00_config.ipynb #9b0cde98
 class Settings(_Table):
     "All settings of a run."
     seed:int = 42
@@ -189,6 +202,7 @@ class Settings(_Table):
     generate:GenerateSettings = GenerateSettings()
     logs:LogSettings = LogSettings()
     augment:AugmentSettings = AugmentSettings()
+    serve:ServeSettings = ServeSettings()
 
 # %% ../nbs/00_config.ipynb #b86e329e
 def load_settings(
