@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['InputError', 'CatalogSettings', 'FamilySettings', 'QuerySettings', 'SplitSettings', 'NegativeSettings',
-           'TrainSettings', 'EvaluateSettings', 'SearchSettings', 'Settings', 'load_settings']
+           'TrainSettings', 'EvaluateSettings', 'SearchSettings', 'SiteSettings', 'Settings', 'load_settings']
 
 # %% ../nbs/00_config.ipynb #b153d5ec
 import tomllib
@@ -96,7 +96,17 @@ class SearchSettings(_Table):
     rrf_k:int = Field(10, ge=1, description='Constant of reciprocal rank fusion')
     keyword_weight:float = Field(.1, ge=0, description='Weight of BM25 in the fusion, beside 1 for the vectors')
 
-# %% ../nbs/00_config.ipynb #1b917f2f
+# %% ../nbs/00_config.ipynb #4d6c9625
+class SiteSettings(_Table):
+    "The search page for browsers."
+    name:str = Field('', description='Title of the page; empty: the name of the catalog file')
+    dim:int = Field(256, ge=8, description='Principal axes kept of the vectors')
+    levels:int = Field(45, ge=3, le=127, description='Steps from zero to the largest value along an axis')
+    rrf_k:int = Field(10, ge=1, description='Constant of reciprocal rank fusion')
+    keyword_weight:float = Field(.1, ge=0, description='Weight of keywords in the fusion, beside 1 for the vectors')
+    endpoint:str = Field('', description='Address to which a visitor may send the log; empty: nowhere')
+
+# %% ../nbs/00_config.ipynb #cf598121
 class Settings(_Table):
     "All settings of a run."
     seed:int = 42
@@ -109,6 +119,7 @@ class Settings(_Table):
     train:TrainSettings = TrainSettings()
     evaluate:EvaluateSettings = EvaluateSettings()
     search:SearchSettings = SearchSettings()
+    site:SiteSettings = SiteSettings()
 
 # %% ../nbs/00_config.ipynb #b86e329e
 def load_settings(
