@@ -96,14 +96,14 @@ class SearchSettings(_Table):
     rrf_k:int = Field(10, ge=1, description='Constant of reciprocal rank fusion')
     keyword_weight:float = Field(.1, ge=0, description='Weight of BM25 in the fusion, beside 1 for the vectors')
 
-# %% ../nbs/00_config.ipynb #4d6c9625
+# %% ../nbs/00_config.ipynb #53bc6eab
 class SiteSettings(_Table):
     "The search page for browsers."
     name:str = Field('', description='Title of the page; empty: the name of the catalog file')
     dim:int = Field(256, ge=8, description='Principal axes kept of the vectors')
     levels:int = Field(45, ge=3, le=127, description='Steps from zero to the largest value along an axis')
     rrf_k:int = Field(10, ge=1, description='Constant of reciprocal rank fusion')
-    keyword_weight:float = Field(.1, ge=0, description='Weight of keywords in the fusion, beside 1 for the vectors')
+    keyword_weight:float = Field(.2, ge=0, description='Weight of keywords in the fusion, beside 1 for the vectors')
     endpoint:str = Field('', description='Address to which a visitor may send the log; empty: nowhere')
 
 # %% ../nbs/00_config.ipynb #cf598121

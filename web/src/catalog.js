@@ -2,7 +2,7 @@
 import { distance, fold, parse } from './text.js';
 import { readColumns } from './columns.js';
 
-const K1 = 1.5, B = .75, NEAR = 8, COMMON = .2;
+const K1 = 1.5, B = .75, NEAR = 8, COMMON = .2, MANY = 20000;
 
 /**
  * Rows of one catalog. Rows of a family are neighbours, its head first.
@@ -10,7 +10,7 @@ const K1 = 1.5, B = .75, NEAR = 8, COMMON = .2;
 export class Catalog {
   /** @type {string[]} */ terms = []; wordTerm = new Uint32Array(0); length = new Uint16Array(0); mean = 1;
   /** @type {Uint32Array} */ postAt = new Uint32Array(0); post = new Uint32Array(0); tf = new Uint8Array(0);
-  /** @type {string[]|null} */ #lowerIds = null; #n = 0;
+  /** @type {string[]|null} */ #lowerIds = null; #n = 0; #common = /** @type {Map<number, number>} */ (new Map());
   /** @type {[string, Uint8Array]|null} */ #category = null;
   /** @param {ArrayBuffer} buffer The file `catalog` of a site */
   constructor(buffer) {
@@ -92,13 +92,15 @@ export class Catalog {
     let n = 0;
     const { words, open } = parse(text), groups = words.map((w, i) => this.#expand(w, open && i === words.length - 1));
     const size = (/** @type {Array<[number, number]>} */ g) => g.reduce((s, [t]) => s + postAt[t + 1] - postAt[t], 0);
-    const rare = groups.some(g => g.length && size(g) <= COMMON * this.rows);
+    // In a large catalog, a word of a fifth of the rows tells little and costs most; it only helps to choose within a family.
+    const rare = this.rows > MANY && groups.some(g => g.length && size(g) <= COMMON * this.rows);
+    this.#common.clear();
     const matched = /** @type {Map<number, number>} */ (new Map());
     groups.forEach((group, g) => {
       const df = Math.min(this.rows, size(group)), typed = words[g].length;
-      if (rare && df > COMMON * this.rows && !(open && g === groups.length - 1 && group.length > 1)) return;
-      const idf = Math.log(1 + (this.rows - df + .5) / (df + .5));
+      const idf = Math.log(1 + (this.rows - df + .5) / (df + .5)), skip = rare && df > COMMON * this.rows && !(open && g === groups.length - 1 && group.length > 1);
       for (const [t, weight] of group) {
+        if (skip) { this.#common.set(t, weight * idf); continue; }
         if (!matched.has(t)) matched.set(t, this.terms[t].startsWith(words[g]) ? typed : this.terms[t].length);
         for (let p = postAt[t]; p < postAt[t + 1]; p++) {
           const r = post[p]; if (allowed && !allowed[r]) continue;
@@ -144,7 +146,12 @@ export class Catalog {
    */
   pick(f, allowed = null) {
     let row = -1, top = -1;
-    for (let r = this.familyAt[f]; r < this.familyAt[f + 1]; r++) if (!(allowed && !allowed[r]) && this.score[r] > top) { top = this.score[r]; row = r; }
+    for (let r = this.familyAt[f]; r < this.familyAt[f + 1]; r++) {
+      if (allowed && !allowed[r]) continue;
+      let s = this.score[r];
+      if (this.#common.size) for (let i = this.rowAt[r]; i < this.rowAt[r + 1]; i++) s += (this.#common.get(this.wordTerm[this.tokens[i]]) ?? 0) / (1 + this.length[r] / this.mean);
+      if (s > top) { top = s; row = r; }
+    }
     return row;
   }
 

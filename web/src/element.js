@@ -160,13 +160,16 @@ export class EmbeddingSearch extends HTMLElement {
   /** A query that was left without a pick is logged as such; the worker keeps it only if logging is on. */
   #flush() {
     const p = this.#pending; this.#pending = null;
-    if (p && this.search && performance.now() - p.at >= SETTLED) this.search.log({ query: p.query, shown: p.shown, picked: null, version: p.version }).catch(() => {});
+    if (p && this.search && performance.now() - p.at >= SETTLED) this.#log({ query: p.query, shown: p.shown, picked: null, version: p.version });
   }
+
+  /** @param {any} event */
+  #log(event) { this.search?.log(event).then(() => this.dispatchEvent(new CustomEvent('logged')), () => {}); }
 
   /** @param {any} h @param {number} i @param {boolean} [variant] */
   #option(h, i, variant = false) {
     const under = [];
-    if (h.category && !variant) under.push(el('span', { className: 'category', dir: 'auto', textContent: h.category }));
+    if (h.category && h.category !== h.title && !variant) under.push(el('span', { className: 'category', dir: 'auto', textContent: h.category }));
     if (h.variants && !variant) under.push(el('span', { className: 'fold', textContent: this.#strings.variants(h.variants) }));
     if (h.text && !variant) under.push(el('span', { className: 'text', dir: 'auto', textContent: h.text }));
     const li = el('li', { id: `hit-${h.id}-${i}`, role: 'option', className: variant ? 'variant' : '', 'aria-selected': 'false' },
@@ -219,7 +222,7 @@ export class EmbeddingSearch extends HTMLElement {
     const li = /** @type {any} */ (this.list.children[this.#active]); if (!li || !this.search) return;
     const event = { query: this.value, shown: this.#hits.map(h => h.id), picked: li.hit.id, version: this.status.version };
     this.#pending = null; clearTimeout(this.#timer);
-    this.search.log(event).catch(() => {});
+    this.#log(event);
     this.dispatchEvent(new CustomEvent('pick', { detail: li.hit, bubbles: true, composed: true }));
   }
 }

@@ -18,7 +18,6 @@ search.addEventListener('status', (/** @type {any} */ e) => {
 search.addEventListener('pick', async (/** @type {any} */ e) => {
   const { id, title } = e.detail;
   try { await navigator.clipboard.writeText(id); toast(`Copied ${id} – ${title}`); } catch { toast(`${id} – ${title}`); }
-  if ($('log').getAttribute('aria-checked') === 'true') showLog(true);
 });
 
 /** @param {boolean} on */
@@ -29,6 +28,7 @@ async function showLog(on) {
   $('export').hidden = $('forget').hidden = !lines; $('send').hidden = !lines || !endpoint;
 }
 
+search.addEventListener('logged', () => { if ($('log').getAttribute('aria-checked') === 'true') showLog(true); });
 search.addEventListener('ready', async () => showLog(await search.search.logging()));
 $('log').addEventListener('click', async () => { if (search.search) showLog(await search.search.logging($('log').getAttribute('aria-checked') !== 'true')); });
 $('forget').addEventListener('click', async () => { await search.search.clearLog(); await showLog(await search.search.logging()); $('log').focus(); });

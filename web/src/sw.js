@@ -1,5 +1,5 @@
 // Service worker: keeps the page for offline use, and downloads model and index in the background. Its first line, written when the site is built, lists the page's files.
-import { ensure, Store } from './store.js';
+import { ensure, Store, Unreachable } from './store.js';
 
 const sw = /** @type {any} */ (self), { version, files } = sw.SHELL;
 const scope = () => new URL(sw.registration.scope), PREFIX = () => `embedding-search:${scope().pathname}:`;
@@ -55,5 +55,5 @@ sw.addEventListener('message', (/** @type {any} */ e) => {
     if (!store.persistent) throw new Error('the browser has no room left');
   })().finally(() => under.delete(key));
   under.set(key, work);
-  e.waitUntil(work.then(() => port.postMessage({ done: true }), x => port.postMessage({ error: x?.message || String(x) })).finally(() => ports.delete(port)));
+  e.waitUntil(work.then(() => port.postMessage({ done: true }), x => port.postMessage({ error: x?.message || String(x), unreachable: x instanceof Unreachable })).finally(() => ports.delete(port)));
 });

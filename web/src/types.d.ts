@@ -84,5 +84,5 @@ export interface Encoder {
 
 export declare function createSearch(options?: SearchOptions): Promise<Search>;
 export declare const version: string;
-/** `<embedding-search base="…" k="10">`; dispatches `ready`, `status`, `results` and `pick`. */
+/** `<embedding-search base="…" k="10">`; dispatches `ready`, `status`, `results`, `pick` and `logged`. */
 export declare class EmbeddingSearch extends HTMLElement { search: Search | null; status: Status; value: string; strings: Record<string, unknown> }

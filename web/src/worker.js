@@ -6,7 +6,7 @@ import { rank, variants } from './rank.js';
 import { Corrupt, ensure, read, Store, sweep, Unreachable } from './store.js';
 import { Vectors } from './vectors.js';
 
-const FORMAT = 1, RETRY = 5000, SILENT = 20000, AGREE = .8, SLOW = 60;
+const FORMAT = 1, RETRY = 5000, SILENT = 20000, AGREE = .8, GOLDEN_DEPTH = 10, SLOW = 60;
 /** @type {import('./types').State|null} */
 let state = null;
 /** @type {Store} */ let store;
@@ -40,14 +40,14 @@ async function download(files, background) {
     let t = setTimeout(() => no(new Error('silent')), 4000);
     port1.onmessage = ({ data }) => {
       clearTimeout(t);
-      if (data.error) return no(new Error(data.error));
+      if (data.error) return no(data.unreachable ? new Unreachable(data.error) : new Error(data.error));
       if (data.done) return yes(0);
       t = setTimeout(() => no(new Error('silent')), SILENT);
       if (data.total) progress(data.received, data.total);
     };
   });
   postMessage({ type: 'background', base: options.base, files, port: port2 }, { transfer: [port2] });
-  try { await asked; } catch { await locked(); } finally { port1.close(); }
+  try { await asked; } catch (e) { if (e instanceof Unreachable) throw e; await locked(); } finally { port1.close(); }
 }
 
 /** @param {import('./types').Manifest} m @returns {Promise<import('./types').State>} Its keyword tier */
@@ -78,7 +78,7 @@ async function addEncoder(s, e) {
 async function selfTest(s, e, encoder) {
   let same = 0, all = 0;
   for (const g of s.manifest.golden?.[e.name] ?? []) {
-    const { hits } = rank(s, { text: g.query, k: g.expect.length, vector: await encoder.encode(g.query), tier: e.name, mode: 'dense' });
+    const { hits } = rank(s, { text: g.query, k: GOLDEN_DEPTH, vector: await encoder.encode(g.query), tier: e.name, mode: 'dense' });
     const found = new Set(hits.map(h => h.family));
     all += g.expect.length; same += g.expect.filter((/** @type {string} */ x) => found.has(x)).length;
   }
