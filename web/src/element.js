@@ -38,8 +38,8 @@ export class EmbeddingSearch extends HTMLElement {
     this.list = el('ul', { id: 'hits', role: 'listbox', hidden: true });
     this.clear = el('button', { className: 'clear', type: 'button', textContent: '×', hidden: true });
     this.bar = el('progress', { max: 1, hidden: true }); this.chips = el('div', { className: 'chips', role: 'group', hidden: true });
-    this.count = el('span', { className: 'count' }); this.state = el('span', { className: 'state' }); this.line = el('div', { className: 'line' }, this.count, this.state);
-    this.note = el('p', { className: 'note', role: 'note', hidden: true }); this.empty = el('div', { className: 'empty', hidden: true });
+    this.count = el('span', { className: 'count', dir: 'auto' }); this.state = el('span', { className: 'state', dir: 'auto' }); this.line = el('div', { className: 'line' }, this.count, this.state);
+    this.note = el('p', { className: 'note', role: 'note', dir: 'auto', hidden: true }); this.empty = el('div', { className: 'empty', dir: 'auto', hidden: true });
     this.more = el('button', { className: 'more', type: 'button', hidden: true }); this.live = el('div', { className: 'hush', role: 'status' });
     root.append(el('div', { className: 'field' }, el('svg', { viewBox: '0 0 24 24', 'aria-hidden': 'true' }, el('path', { d: ICON })), this.input, this.clear, this.bar),
       this.line, this.note, this.chips, this.list, this.empty, this.more, this.live);
@@ -61,6 +61,7 @@ export class EmbeddingSearch extends HTMLElement {
     this.input.placeholder = this.getAttribute('placeholder') ?? s.placeholder; this.input.setAttribute('aria-label', this.getAttribute('label') ?? s.label);
     this.clear.setAttribute('aria-label', s.clear); this.list.setAttribute('aria-label', s.results); this.chips.setAttribute('aria-label', s.categories); this.more.textContent = s.more;
     this.bar.setAttribute('aria-label', s.preparing);
+    if (!this.value) this.#showEmpty(false, '');
   }
 
   async #start() {
@@ -130,14 +131,19 @@ export class EmbeddingSearch extends HTMLElement {
     this.#hits = r.hits; this.#active = -1; this.input.removeAttribute('aria-activedescendant');
     this.list.replaceChildren(...r.hits.map((/** @type {any} */ h, /** @type {number} */ i) => this.#option(h, i)));
     this.list.hidden = !r.hits.length; this.input.setAttribute('aria-expanded', String(!!r.hits.length));
-    this.empty.hidden = !asked || !!r.hits.length;
-    if (!this.empty.hidden) this.empty.replaceChildren(el('strong', { textContent: s.none }), category ? s.noneCategory : s.noneHint);
+    this.#showEmpty(asked, category);
     this.count.textContent = asked && r.hits.length ? `${s.found(r.hits.length)} ${s.by[r.tier] ?? s.by.other} · ${Math.max(1, Math.round(r.ms))} ms` : '';
     this.more.hidden = r.hits.length < this.#k || this.#k >= K + 2 * MORE;
     if (!category) this.#chips = r.categories;
     this.#showChips(category, asked);
     clearTimeout(this.#timer);
     if (asked) this.#timer = window.setTimeout(() => this.#settled(r), ANNOUNCE); else this.live.textContent = '';
+  }
+
+  /** @param {boolean} asked @param {string} category */
+  #showEmpty(asked, category) {
+    const s = this.#strings; this.empty.hidden = !!this.#hits.length;
+    this.empty.replaceChildren(el('strong', { textContent: asked ? s.none : s.start }), asked ? category ? s.noneCategory : s.noneHint : s.startHint);
   }
 
   /** @param {string} category @param {boolean} asked */

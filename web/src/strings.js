@@ -9,6 +9,7 @@ export const STRINGS = {
   by: /** @type {Record<string, string>} */ ({ keyword: 'by words', other: 'by meaning and words' }),
   found: (/** @type {number} */ k) => k === 1 ? '1 result' : `${n(k)} results`,
   announce: (/** @type {number} */ k, /** @type {string} */ first) => k ? `${k === 1 ? '1 result' : `${n(k)} results`}. First: ${first}` : 'Nothing found',
+  start: 'Use your own words', startHint: 'Half a word, a misspelling or an id will do. ↓ and Enter choose, → shows variants.',
   none: 'Nothing found', noneHint: 'Try other words, or fewer of them.', noneCategory: 'Nothing in this category. Look in all of them.',
   variants: (/** @type {number} */ k) => k === 1 ? '1 variant' : `${n(k)} variants`,
   more: 'Show more', notStored: 'This browser keeps no data for this site, so the next visit loads everything again.',
