@@ -2,7 +2,7 @@
 
 Latency from input event to results in the DOM, first and second visit over a slow link, recall against exact search in Python, memory, and what one would use instead.
 Writes `benchmarks/results/browser.json`. The machine's load stands beside every number."""
-import json, os, random, shutil, statistics as st, subprocess, sys, tempfile, threading, time
+import json, os, random, shutil, statistics as st, sys, threading, time
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 import numpy as np
@@ -81,7 +81,7 @@ def visits(browser, server, url, n=3):
     server.slow = False
     return {k: round(st.median(o[k] for o in out), 3) for k in out[0]} | dict(runs=n, link_mbit=MBIT, delay_ms=1000*DELAY)
 
-def rss(browser_args=()):
+def rss():
     "Largest renderer, MB."
     out = []
     for p in Path('/proc').iterdir():
@@ -119,36 +119,40 @@ def peers(page, url, s, cases, title, fam):
     page.goto(url+'/peers.html'); out = {}
     rows = [[r['id'], r['title'], r['title_no']] for r in s.rows]
     page.evaluate("r => { window.rows = r }", rows); qs = [c['query'] for c in cases]
-    for name,n in (('minisearch',500), ('minisearch_fuzzy',500), ('fuse',40), ('transformers',300)):
+    for name,n in (('minisearch',200), ('minisearch_fuzzy',200), ('fuse',20), ('transformers',200)):
         build = page.evaluate("n => peers[n].build()", name); times, lists = page.evaluate("([n, qs]) => ask(peers[n], qs)", [name, qs[:n]])
         lists = [list({fam[i]: [i, fam[i], title[i]] for i in reversed(l)}.values())[::-1] for l in lists]
         out[name] = dict(build_ms=round(build), ms=spread(times), recall_at_5=judge(lists, cases[:n])[0], queries=n); print(name, out[name], flush=True)
     return out
 
+def save(r):
+    "What has been measured so far."
+    r['load_after'] = load()
+    (HERE/'results').mkdir(exist_ok=True); (HERE/'results'/'browser.json').write_text(json.dumps(r, indent=1)+'\n')
+
 def main():
-    if not (RUN/'site'/'site.json').exists(): build_site(RUN)
+    build_site(RUN)
     s = Searcher.load(RUN); cases, title, fam = cases_of(s); queries = [c['query'] for c in cases]
     server = ThreadingHTTPServer(('127.0.0.1', 0), Host); server.daemon_threads, server.slow, server.sent, server.free, server.line = True, False, 0, 0, threading.Lock()
     threading.Thread(target=server.serve_forever, daemon=True).start(); at = f'http://127.0.0.1:{server.server_address[1]}'
     r = dict(titles=len(s.rows), cores=os.cpu_count(), load_before=load())
     with sync_playwright() as p:
         b = p.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGS); r['chromium'] = b.version
-        page = b.new_page(); page.goto(at+'/site/'); ready(page); r['latency_ms'] = latency(page, queries[:200]) | dict(load=load()); print(r['latency_ms'], flush=True)
+        page = b.new_page(); page.goto(at+'/site/'); ready(page); r['latency_ms'] = latency(page, queries[:200]) | dict(load=load()); save(r); print(r['latency_ms'], flush=True)
         got = page.evaluate(f"async qs => {{ const out = [[], []]; for (const q of qs) for (const [i, mode] of [[0, 'hybrid'], [1, 'dense']]) out[i].push((await {EL}.search.query(q, {{k: 5, mode}})).hits.map(h => h.id)); return out }}", queries)
         browser, dense = ([[(i, fam[i], title[i]) for i in l] for l in g] for g in got)
         s.encoder = Encoder.load(RUN/'model', 'model.onnx', threads=2)
         exact = [[(h['id'], fam[h['id']], title[h['id']]) for h in s.search(x, 5, 'dense')] for x in queries]
         s.rrf_k, s.keyword_weight = 10, .1; both = [[(h['id'], fam[h['id']], title[h['id']]) for h in s.search(x, 5, 'hybrid')] for x in queries]
         judged = {k: judge(l, cases) for k,l in dict(browser=browser, browser_dense=dense, python_fp32_exact=exact, python_fp32_hybrid=both).items()}
-        r['recall_at_5'] = {k: v[0] for k,v in judged.items()} | dict(queries=len(cases)); print(r['recall_at_5'], flush=True)
-        r['memory'] = memory(page, queries); print(r['memory'], flush=True)
+        r['recall_at_5'] = {k: v[0] for k,v in judged.items()} | dict(queries=len(cases)); save(r); print(r['recall_at_5'], flush=True)
+        r['memory'] = memory(page, queries); save(r); print(r['memory'], flush=True)
         times, _ = page.evaluate(f"async qs => {{ const t = []; for (const q of qs) {{ const a = performance.now(); await {EL}.search.query(q); t.push(performance.now() - a) }} return [t, 0] }}", queries[:300]); page.close()
-        r['visits_s'] = visits(b, server, at+'/site/'); print(r['visits_s'], flush=True)
+        r['visits_s'] = visits(b, server, at+'/site/'); save(r); print(r['visits_s'], flush=True)
         if (HERE/'peers'/'node_modules').exists():
             page = b.new_page(); r['instead'] = dict(this=dict(ms=spread(times), recall_at_5=r['recall_at_5']['browser'], queries=300)) | peers(page, at, s, cases, title, fam)
         else: print('peers not measured: npm ci in benchmarks/peers first')
         b.close()
-    r['load_after'] = load()
-    (HERE/'results').mkdir(exist_ok=True); (HERE/'results'/'browser.json').write_text(json.dumps(r, indent=1)+'\n')
+    save(r)
 
 main()

@@ -3,7 +3,7 @@ import { defineConfig } from 'vite';
 
 const { version, dependencies } = JSON.parse(readFileSync('package.json', 'utf8')), outDir = '../embedding_search/web', dist = 'node_modules/onnxruntime-web/dist/';
 const glue = `ort-${dependencies['onnxruntime-web']}.mjs`;
-const define = { __ENGINE__: JSON.stringify(version), __ORT_GLUE__: JSON.stringify(glue) };
+const define = { __ENGINE__: JSON.stringify(version), __ORT_GLUE__: JSON.stringify(glue), __KERNEL__: JSON.stringify(readFileSync('src/kernel.wasm', 'base64')) };
 
 /** The runtime beside the code: its glue as an asset, its binary where the site is built from. */
 const runtime = {

@@ -187,7 +187,7 @@ export class Catalog {
 /**
  * The `k` best of `n` candidates by score; ties by number.
  * @param {Uint32Array} at Candidates
- * @param {Float32Array} score Score of every number
+ * @param {Float32Array|Int32Array} score Score of every number
  * @param {number} n
  * @param {number} k
  */

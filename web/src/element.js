@@ -176,7 +176,7 @@ export class EmbeddingSearch extends HTMLElement {
   #option(h, i, variant = false) {
     const under = [];
     if (h.category && h.category !== h.title && !variant) under.push(el('span', { className: 'category', dir: 'auto', textContent: h.category }));
-    if (h.variants && !variant) under.push(el('span', { className: 'fold', textContent: this.#strings.variants(h.variants) }));
+    if (h.variants && !variant) under.push(el('span', { className: 'fold', dir: 'auto', textContent: this.#strings.variants(h.variants) }));
     if (h.text && !variant) under.push(el('span', { className: 'text', dir: 'auto', textContent: h.text }));
     const li = el('li', { id: `hit-${h.id}-${i}`, role: 'option', className: variant ? 'variant' : '', 'aria-selected': 'false' },
       el('span', { className: 'title', dir: 'auto' }, ...marked(h.title, h.marks)), el('span', { className: 'id', textContent: h.id, title: h.id }), ...(under.length ? [el('span', { className: 'under' }, ...under)] : []));

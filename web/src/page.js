@@ -12,7 +12,7 @@ function toast(text) { $('toast').textContent = text; $('toast').classList.add('
 
 search.addEventListener('status', (/** @type {any} */ e) => {
   const i = e.detail.info; if (!i) return;
-  $('about').textContent = `${n(i.rows)} entries${i.families < i.rows ? ` in ${n(i.families)} families` : ''}, searched on your device.`;
+  $('about').textContent = `${i.name} · ${n(i.rows)} entries${i.families < i.rows ? ` in ${n(i.families)} families` : ''}, searched on your device.`;
 });
 
 search.addEventListener('pick', async (/** @type {any} */ e) => {

@@ -1,21 +1,23 @@
-// One code a family, in the space of its principal components: a scan over the leading ones, then all of them for the best.
+// One code a family, in the space of its principal components: a coarse scan in integers over all, exact for the best.
 import { best } from './catalog.js';
 import { readColumns } from './columns.js';
 
-const LEAD = 64, KEEP = 800;
+const KEEP = 500, LANES = 16, TILE = 256, PAGE = 65536;
 
 export class Vectors {
   /** @param {ArrayBuffer} buffer The file `vectors` of a site */
   constructor(buffer) {
-    const c = readColumns(buffer), [full, dim, n] = c.shape;
-    this.full = full; this.dim = dim; this.n = n; this.lead = Math.min(LEAD, dim);
+    const c = readColumns(buffer), [full, dim, n] = c.shape, width = Math.ceil(dim / LANES) * LANES;
+    this.full = full; this.dim = dim; this.n = n; this.width = width;
     this.axes = Float32Array.from(c.axes, (/** @type {number} */ x) => x / 32767);
-    // Column by column is what packs well; row by row is what a scan reads.
-    const head = this.head = new Int8Array(n * this.lead), rest = this.rest = new Int8Array(n * (dim - this.lead)), codes = c.codes;
-    for (let d = 0; d < dim; d++) {
-      const to = d < this.lead ? head : rest, width = d < this.lead ? this.lead : dim - this.lead, column = d < this.lead ? d : d - this.lead;
-      for (let i = 0, from = d * n, at = column; i < n; i++, from++, at += width) to[at] = codes[from];
-    }
+    const memory = new WebAssembly.Memory({ initial: Math.ceil((n * (width + 4) + width) / PAGE) });
+    const rows = this.rows = new Int8Array(memory.buffer, 0, n * width), codes = c.codes;
+    this.query = new Int8Array(memory.buffer, n * width, width); this.coarse = new Int32Array(memory.buffer, (n + 1) * width, n);
+    // Axis by axis is what packs well, row by row is what a scan reads; turned in tiles that stay in the cache.
+    for (let from = 0; from < n; from += TILE) for (let d = 0, to = Math.min(n, from + TILE); d < dim; d++)
+      for (let i = from, at = d * n; i < to; i++) rows[i * width + d] = codes[at + i];
+    const bytes = Uint8Array.from(atob(__KERNEL__), x => x.charCodeAt(0));
+    this.kernel = /** @type {any} */ (new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } }).exports).scan;
     this.score = new Float32Array(n); this.all = Uint32Array.from({ length: n }, (_, i) => i); this.z = new Float32Array(dim);
   }
 
@@ -27,15 +29,13 @@ export class Vectors {
    */
   search(v, k, among = null) {
     if (v.length !== this.full) throw new TypeError(`a vector of ${v.length} numbers cannot be compared with this index, which has ${this.full}`);
-    const { axes, z, dim, full, lead, head, rest, score } = this, rows = among ?? this.all;
-    for (let d = 0; d < dim; d++) { let s = 0; for (let i = 0, a = d * full; i < full; i++) s += axes[a + i] * v[i]; z[d] = s; }
-    for (let x = 0; x < rows.length; x++) {
-      let a = 0, b = 0, c = 0, e = 0, p = rows[x] * lead;
-      for (let d = 0; d < lead; d += 4, p += 4) { a += z[d] * head[p]; b += z[d + 1] * head[p + 1]; c += z[d + 2] * head[p + 2]; e += z[d + 3] * head[p + 3]; }
-      score[rows[x]] = a + b + c + e;
-    }
-    const near = best(rows, score, rows.length, Math.max(KEEP, 4 * k)), width = dim - lead;
-    for (const i of near) { let s = 0, p = i * width; for (let d = lead; d < dim; d++, p++) s += z[d] * rest[p]; score[i] += s; }
+    const { axes, z, dim, full, width, rows, query, coarse, score, n } = this, from = among ?? this.all;
+    let top = 0;
+    for (let d = 0; d < dim; d++) { let s = 0; for (let i = 0, a = d * full; i < full; i++) s += axes[a + i] * v[i]; z[d] = s; top = Math.max(top, Math.abs(s)); }
+    for (let d = 0; d < dim; d++) query[d] = Math.round(127 * z[d] / (top || 1));
+    this.kernel(0, n * width, (n + 1) * width, n, width);
+    const near = best(from, coarse, from.length, Math.max(KEEP, 2 * k));
+    for (const i of near) { let s = 0; for (let d = 0, p = i * width; d < dim; d++, p++) s += z[d] * rows[p]; score[i] = s; }
     return best(near, score, near.length, k);
   }
 }
