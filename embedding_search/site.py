@@ -156,14 +156,14 @@ def write_parts(
         parts.append(dict(sha256=name, size=len(packed)))
     return dict(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), parts=parts)
 
-# %% ../nbs/16_site.ipynb #8525d0cf
+# %% ../nbs/16_site.ipynb #5ccd336b
 def web_assets()->Path: # Folder with the built page, engine, worker and runtime
     "The built browser code; in a clone it is built when it is not there or older than its source."
     package = Path(str(files('embedding_search'))).resolve(); built, source = package/'web', package.parent/'web'
     if not (source/'package.json').exists():
         if not (built/'runtime.wasm').exists(): raise InputError(f"{built}: the browser code is missing from this installation; reinstall embedding_search from a wheel, or work from a clone")
         return built
-    code = sorted(p for p in [*(source/'src').iterdir(), *source.glob('*.*')] if p.is_file())
+    code = sorted(p for p in [*(source/'src').iterdir(), *source.glob('*.*')] if p.is_file() and p.suffix != '.wasm')
     now = hashlib.sha256(b''.join(p.name.encode()+p.read_bytes() for p in code)).hexdigest()
     mark = built/'source.sha256'
     if not mark.exists() or mark.read_text() != now: build_web(source); mark.write_text(now)
@@ -221,7 +221,7 @@ def keyword_part(
     counts = dict(rows=len(rows), families=len(groups), categories=len({r['category'] for r in rows}))
     return dict(format=1, name=name, counts=counts, files=files, vectors=None, encoders=[], search=search, golden={})
 
-# %% ../nbs/16_site.ipynb #508045d7
+# %% ../nbs/16_site.ipynb #0c64e538
 def semantic_part(
     manifest:dict, # Manifest of the keyword part
     groups:list[list[dict]], # Families, rows with `title_no`
@@ -239,7 +239,7 @@ def semantic_part(
     parts = dict(vectors=pack_vectors(axes, codes), runtime=(web_assets()/'runtime.wasm').read_bytes(), tokenizer=(model/'tokenizer.json').read_bytes(), graph=graph)
     heads = [g[0] for g in groups]
     asked = [heads[i]['title'] for i in np.linspace(0, len(heads)-1, min(golden, len(heads))).astype(int)]
-    near = top_k(encoder.encode(asked, 'query')[:, :axes.shape[1]] @ (axes/32767).T.astype(np.float32), codes.astype(np.float32), 5)[1]
+    near = top_k(encoder.encode(asked, 'query')[:, :axes.shape[1]] @ (axes/32767).T.astype(np.float32), codes.astype(np.float32), 3)[1]
     entry = dict(name='transformer', kind='onnx', model_space=space, prompt=encoder.prompts.get('query') or '',
                  max_tokens=json.loads((model/'tokenizer_config.json').read_text())['model_max_length'], files={k: k for k in ('runtime','tokenizer','graph')})
     return manifest | dict(files=manifest['files'] | {k: write_parts(b, data) for k,b in parts.items()}, vectors=dict(dim=len(axes), model_space=space), encoders=[entry],
