@@ -117,8 +117,7 @@ export async function read(store, base, file) {
   const keys = file.parts.map(p => p.sha256);
   for (let again = 0; ; again++) {
     const out = new Uint8Array(file.bytes); let at = 0, whole = true;
-    for (const k of keys) {
-      const b = await store.get('parts', k);
+    for (const b of await Promise.all(keys.map(k => store.get('parts', k)))) {
       if (!(b instanceof ArrayBuffer) || at + b.byteLength > file.bytes) { whole = false; break; }
       out.set(new Uint8Array(b), at); at += b.byteLength;
     }

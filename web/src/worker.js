@@ -65,7 +65,7 @@ function filesOf(m, e) {
 
 /** Add an encoder to a state that is not yet, or already, in use. @param {import('./types').State} s @param {import('./types').EncoderEntry} e */
 async function addEncoder(s, e) {
-  const files = /** @type {Record<string, ArrayBuffer>} */ ({}); for (const [as, name] of Object.entries(e.files)) files[as] = await read(store, options.base, s.manifest.files[name]);
+  const files = /** @type {Record<string, ArrayBuffer>} */ (Object.fromEntries(await Promise.all(Object.entries(e.files).map(async ([as, name]) => [as, await read(store, options.base, s.manifest.files[name])]))));
   s.vectors ??= new Vectors(await read(store, options.base, s.manifest.files.vectors));
   const threads = globalThis.crossOriginIsolated ? options.threads : 1, load = ENCODERS[e.kind];
   if (!load) throw new Error(`no encoder of kind ${e.kind} in this page`);
