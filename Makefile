@@ -27,7 +27,14 @@ $(VENV)/.done: settings.ini setup.py requirements.lock
 
 demo: install ## Titles to a better model and a search page, in 20 minutes on 2 cores
 	$(BIN)/embedding-search run --settings data/icd10cm/demo.toml --run runs/demo
-	$(BIN)/embedding-search serve --run runs/demo --port $(PORT) --browser
+	$(BIN)/embedding-search site --run runs/demo --port $(PORT) --browser
+
+site: install ## Build and serve the demo's search page for browsers
+	$(BIN)/embedding-search site --run runs/demo --port $(PORT) --browser
+
+wheel: install ## Build the Python package, the browser code in it
+	$(BIN)/python -c 'from embedding_search.site import web_assets; web_assets()'
+	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist .
 
 full: install ## The same with all data
 	$(BIN)/embedding-search run --settings data/icd10cm/full.toml --run runs/full
@@ -51,4 +58,4 @@ docs: install ## Build the documentation site in _docs
 	$(BIN)/python tools/docs.py
 
 clean: ## Remove everything that was built, runs and environment too
-	rm -rf $(VENV) runs _proc _docs build dist *.egg-info
+	rm -rf $(VENV) embedding_search/web web/node_modules runs _proc _docs build dist *.egg-info

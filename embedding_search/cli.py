@@ -7,7 +7,8 @@ __all__ = ['app', 'RunOption', 'HELP', 'store_app', 'StoreOption', 'JsonOption',
            'with_written', 'run_until', 'stage_command', 'show', 'finish', 'write_csv', 'show_plan', 'ask_for',
            'with_chat', 'show_preview', 'keep', 'write_queries', 'queries_command', 'logs_command', 'pairs_command',
            'gate_command', 'search_command', 'serve_command', 'index_stage', 'index_build', 'index_list',
-           'index_activate', 'index_rollback', 'index_gc', 'index_diff', 'index_verify', 'index_export', 'main']
+           'index_activate', 'index_rollback', 'index_gc', 'index_diff', 'index_verify', 'index_export', 'site_command',
+           'main']
 
 # %% ../nbs/15_cli.ipynb #ac34c8df
 import errno, json, os, sys, tomllib
@@ -533,6 +534,37 @@ def index_export(folder:Annotated[Path, typer.Argument(help='Where to write')], 
     "Take a version out of the store."
     from embedding_search.store import Store
     print(Store(store).export(folder, version))
+
+# %% ../nbs/15_cli.ipynb #6c3b13b4
+@app.command('site', help='Build the search page for browsers: a folder that any file host serves. Works from a catalog alone, too.')
+def site_command(
+    run:RunOption=Path('runs/demo'), # Folder of the run
+    out:Annotated[Optional[Path], typer.Option(help='Where to write [site in the run]')]=None, # The site's folder
+    settings:Annotated[Optional[Path], typer.Option(help='TOML file with all settings')]=None, # Settings file
+    catalog:Annotated[str, typer.Option(help='Your catalog, when there is no run yet')]='', # Catalog
+    id:Annotated[str, typer.Option('--id', help='Column with the unique id [id]')]='', # Id column
+    title:Annotated[str, typer.Option(help='Column with the title [title]')]='', # Title column
+    category:Annotated[str, typer.Option(help='Column with the category [none]')]='', # Category column
+    text:Annotated[str, typer.Option(help='Column with longer text shown beside the title [none]')]='', # Text column
+    set_:Annotated[Optional[list[str]], typer.Option('--set', help='Change one setting, e.g. --set site.name="My parts"')]=None, # Overrides
+    serve:Annotated[bool, typer.Option('--serve', help='Serve the folder on this machine afterwards')]=False, # Serve it
+    browser:Annotated[bool, typer.Option('--browser', help='Serve it, and open the page')]=False, # Open the page
+    port:Annotated[int, typer.Option(help='Port to serve on')]=8000, # Port
+    isolated:Annotated[bool, typer.Option('--isolated', help='Serve with COOP and COEP headers')]=False, # Cross-origin isolation
+)->None:
+    "Build the search page for browsers."
+    s = override(settings_of(run, settings, catalog=catalog, id=id, title=title, category=category, text=text), set_ or [])
+    from embedding_search.site import build_site, preview
+    if not (run/'families.json').exists() or catalog:
+        from embedding_search.pipeline import Run
+        Run(run, s).go('families')
+    build_site(run, out, s)
+    if not (serve or browser): return
+    server = preview(out or run/'site', port=port, isolated=isolated)
+    print(f'Search page: http://127.0.0.1:{server.server_address[1]}/   (Ctrl-C stops it)', flush=True)
+    if browser: typer.launch(f'http://127.0.0.1:{server.server_address[1]}/')
+    try: server.serve_forever()
+    except KeyboardInterrupt: server.server_close()
 
 # %% ../nbs/15_cli.ipynb #54b6fa77
 def main()->None:

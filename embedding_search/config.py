@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PRICES', 'InputError', 'CatalogSettings', 'FamilySettings', 'QuerySettings', 'SplitSettings', 'NegativeSettings',
            'TrainSettings', 'EvaluateSettings', 'GateSettings', 'SearchSettings', 'Price', 'GenerateSettings',
-           'LogSettings', 'AugmentSettings', 'ServeSettings', 'Settings', 'load_settings']
+           'LogSettings', 'AugmentSettings', 'ServeSettings', 'SiteSettings', 'Settings', 'load_settings']
 
 # %% ../nbs/00_config.ipynb #b153d5ec
 import tomllib
@@ -185,7 +185,17 @@ class ServeSettings(_Table):
     cors:list[str] = Field([], description='Origins whose pages may ask, such as https://shop.example; none by default')
     log_queries:bool = Field(False, description='Write query texts into the log')
 
-# %% ../nbs/00_config.ipynb #9b0cde98
+# %% ../nbs/00_config.ipynb #53bc6eab
+class SiteSettings(_Table):
+    "The search page for browsers."
+    name:str = Field('', description='Title of the page; empty: the name of the catalog file')
+    dim:int = Field(256, ge=8, description='Principal axes kept of the vectors')
+    levels:int = Field(45, ge=3, le=127, description='Steps from zero to the largest value along an axis')
+    rrf_k:int = Field(10, ge=1, description='Constant of reciprocal rank fusion')
+    keyword_weight:float = Field(.2, ge=0, description='Weight of keywords in the fusion, beside 1 for the vectors')
+    endpoint:str = Field('', description='Address to which a visitor may send the log; empty: nowhere')
+
+# %% ../nbs/00_config.ipynb #3d167301
 class Settings(_Table):
     "All settings of a run."
     seed:int = 42
@@ -203,6 +213,7 @@ class Settings(_Table):
     logs:LogSettings = LogSettings()
     augment:AugmentSettings = AugmentSettings()
     serve:ServeSettings = ServeSettings()
+    site:SiteSettings = SiteSettings()
 
 # %% ../nbs/00_config.ipynb #b86e329e
 def load_settings(
