@@ -8,7 +8,7 @@ export TOKENIZERS_PARALLELISM = false
 export HF_HUB_OFFLINE ?= 1
 PORT ?= 8000
 
-.PHONY: help install demo full serve test drift results readme docs clean
+.PHONY: help install demo site wheel full serve test drift results readme docs clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
