@@ -84,7 +84,7 @@ def styles(
     return {'words': sum(len(slice_tokens(q)) for q in queries)/n, 'one word': share(lambda q: len(slice_tokens(q)) == 1), 'question or sentence': share(lambda q: q.strip().endswith('?') or len(set(slice_tokens(q)) & STOP) >= 3),
             'shorthand': share(lambda q: is_shorthand(q, words)), 'unfinished word': share(lambda q: is_prefix(q, words)), 'capitals': share(lambda q: q != q.lower())}
 
-# %% ../nbs/19_audit.ipynb #27c139fb
+# %% ../nbs/19_audit.ipynb #4d5a0294
 def audit(
     train:list[dict], # Training `{'query','id'}`
     tests:dict[str,list[dict]], # Part to `{'query','ids'}`
@@ -92,18 +92,19 @@ def audit(
     encode, # Function from texts and kind (`query`, `title`) to unit vectors, by the base model
     words:set[str], # `vocabulary`
     sample:int=500, # Test queries of each part whose near copies are looked for
+    encoded:int=10_000, # Training pairs that are encoded, by seed; the others are compared by text only
     seed:int=42, # Seed of all choices
-)->dict: # `pairs`, `noise`, `sample`, `styles`; `parts`: by part `queries`, `copies`, `looked`, `by_vector`, `by_edits`, `examples`
+)->dict: # `pairs`, `encoded`, `noise`, `sample`, `styles`; `parts`: by part `queries`, `copies`, `looked`, `by_vector`, `by_edits`, `examples`
     "Report on the training data and its distance from the tests."
-    texts = [x['query'] for x in train]
-    q, names = encode(texts, 'query'), list(dict.fromkeys(title[x['id']] for x in train))
+    texts, few = [x['query'] for x in train], random.Random(seed).sample(train, min(encoded, len(train)))
+    q, names = encode([x['query'] for x in few], 'query'), list(dict.fromkeys(title[x['id']] for x in few))
     at, t = {n: i for i,n in enumerate(names)}, encode(names, 'title')
-    noise, closer = noise_estimate(q, t[[at[title[x['id']]] for x in train]], seed=seed)
-    out = dict(pairs=len(train), noise=noise, sample=pair_sample(train, title, closer, seed=seed), parts={}, styles={'training': styles(texts, words)})
+    noise, closer = noise_estimate(q, t[[at[title[x['id']]] for x in few]], seed=seed)
+    out = dict(pairs=len(train), encoded=len(few), noise=noise, sample=pair_sample(few, title, closer, seed=seed), parts={}, styles={'training': styles(texts, words)})
     for part,xs in tests.items():
         some = random.Random(seed).sample(xs, min(sample, len(xs))); asked = [x['query'] for x in some]
         v, e = near_by_vector(q, encode(asked, 'query')), near_by_edits(texts, asked)
         out['parts'][part] = dict(queries=len(xs), copies=len(copies(texts, [x['query'] for x in xs])), looked=len(some), by_vector=len(v), by_edits=len(e),
-                                  other_title=sum(train[j]['id'] not in some[i]['ids'] for i,j,_ in v), examples=[dict(test=asked[i], training=texts[j], cosine=round(c, 3)) for i,j,c in v[:10]])
+                                  other_title=sum(few[j]['id'] not in some[i]['ids'] for i,j,_ in v), examples=[dict(test=asked[i], training=few[j]['query'], cosine=round(c, 3)) for i,j,c in v[:10]])
         out['styles'][part] = styles([x['query'] for x in xs], words)
     return out

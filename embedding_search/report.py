@@ -90,21 +90,21 @@ def plot_slices(
     if path: fig.savefig(path, bbox_inches='tight', dpi=120); plt.close(fig)
     return ax
 
-# %% ../nbs/21_report.ipynb #cc46831a
+# %% ../nbs/21_report.ipynb #2febf194
 def part_section(
     e:dict, # All that was found
     part:str, # Part of the test
 )->str: # Markdown
     "Tables of one part: systems strict and by family, slices, what got worse."
     r, n = e['results'][part], e['sizes'][part]
-    text = [f'## {part}, {n:,} queries', 'Strict, in percent:', results_table(e['results'], part), 'Folded by family, in percent. The distance to the strict table is what folding hides:', results_table(e['results'], part, 'family'),
+    text = [f'## {part}, {n:,} queries', 'Strict, in percent; ± is half the width of the 95% interval:', results_table(e['results'], part), 'Folded by family, in percent. The distance to the strict table is what folding hides:', results_table(e['results'], part, 'family'),
             f"By slice, INT8 (*few*: under 200 queries, decides nothing):", slices_table(e['results'], part)]
     below = r['INT8']['slices'].get('header target', {}).get('n', 0)
     if below: text.append(f"{below:,} queries ({below/n:.0%}) ask for a header; for {r['INT8']['outranked']:,} of them one of its own children stands above it.")
     if worst := e['worst'].get(part): text += ['What got worse most, INT8 against the base:', table(worst)]
     return '\n\n'.join(text)
 
-# %% ../nbs/21_report.ipynb #3197e6e2
+# %% ../nbs/21_report.ipynb #a06579af
 def markdown(
     e:dict, # All that was found
 )->str: # Markdown; plots are links to images beside it
@@ -123,7 +123,7 @@ def markdown(
     if e.get('cost'): text += ['## What it costs', table([dict(system=s, **{'model MB': x['model_mb'], 'vectors MB': x['vectors_mb'], 'ms a query (median)': x['ms']}) for s,x in e['cost'].items()])]
     if e.get('must_pass'): text += ['## Queries that must pass', table([dict(query=m['what'], rank=m['rank'] or 'none', result=m['result']) for m in e['must_pass']])]
     if a := e.get('audit'):
-        text += ['## Training data', f"{a['pairs']:,} pairs, at most {a['noise']:.1%} of them wrong by the estimate.", table([{'part': p} | {k: v for k,v in x.items() if k != 'examples'} for p,x in a['parts'].items()]),
+        text += ['## Training data', f"{a['pairs']:,} pairs; of {a['encoded']:,} looked at, at most {a['noise']:.1%} are wrong by the estimate.", table([{'part': p} | {k: v for k,v in x.items() if k != 'examples'} for p,x in a['parts'].items()]),
                  'Style:', table([{'queries': p} | x for p,x in a['styles'].items()]), 'Fifty pairs by seed; `!` marks those the estimate finds suspicious:', table(a['sample'])]
     return '\n\n'.join(text)+'\n'
 
