@@ -169,7 +169,7 @@ def explain(self:Bench,
     if category.any(): out['calibration'] = calibration(systems['INT8'](some), some, c, category)
     return out | dict(keystrokes=keystrokes(c, self.sample(queries, 300), {s: systems[s] for s in ('BM25','base','INT8','INT8 + BM25')}))
 
-# %% ../nbs/22_assess.ipynb #7cb6e68f
+# %% ../nbs/22_assess.ipynb #f02390ec
 @patch
 def cost(self:Bench,
     n:int=40, # Queries that are timed, one by one
@@ -179,7 +179,7 @@ def cost(self:Bench,
     mb = lambda *paths: sum(p.stat().st_size for p in paths)/1e6
     kw, onnx, out = Keywords(self.corpus.titles), f/'model'/'onnx', {}
     v = self.shipped.titles(self.corpus.titles)
-    full = Encoder.load(f/'model', threads=self.settings.threads, file='model.onnx')
+    full = Encoder.load(f/'model', 'model.onnx', self.settings.threads, self.shipped.encoder.dim)
     top = lambda e, t, c: np.argpartition(-(e.encode([t], 'query')[0] @ c.T), min(10, m-1))[:10]
     runs = {'BM25': (lambda t: kw.scores(t), 0, mb(*(p for p in (f/'index'/'keyword').rglob('*') if p.is_file()))),
             'FP32': (lambda t: top(full, t, v), mb(onnx/'model.onnx'), v.nbytes/1e6), 'INT8': (lambda t: top(self.shipped.encoder, t, v), mb(onnx/'model_quantized.onnx'), v.nbytes/2e6)}
