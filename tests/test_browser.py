@@ -231,7 +231,8 @@ def test_keyboard_only(host, open_, tmp_path):
     rows = [dict(id=f'B{i}', title=f'Brake pad {w}', category=c, text='') for i,(w,c) in enumerate([('left','Brakes'),('right','Brakes'),('cleaner','Care'),('tool','Tools')])]
     page = open_(host(words_site(tmp_path/'s', rows, dict(B0='B0', B1='B0', B2='B2', B3='B3'))), 'keyword'); key = page.keyboard.press
     page.evaluate(f"{EL}.addEventListener('pick', e => {{ window.picked = e.detail.id }}); document.activeElement.blur()")
-    key('/'); page.keyboard.type('brake'); until(page, f"{EL}.shadowRoot.querySelectorAll('li').length === 3"); shown = ids(page)
+    key('/'); page.keyboard.type('brake'); until(page, f"{EL}.shadowRoot.querySelectorAll('li').length === 3")
+    page.wait_for_timeout(500); shown = ids(page)  # 'brak' shows the same three: the last letter's results may still come
     assert page.evaluate(f"{EL}.shadowRoot.querySelector('input').getAttribute('aria-expanded')") == 'true' and active(page) is None
     key('ArrowDown'); assert active(page) == shown[0]
     key('End'); assert active(page) == shown[-1]
