@@ -9,6 +9,7 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 from embedding_search.catalog import norm
 from embedding_search.encode import Encoder, pin_threads
+from embedding_search.metrics import paired_bootstrap
 from embedding_search.search import Searcher
 from embedding_search.site import Preview, build_site
 
@@ -50,16 +51,18 @@ def ready(page, limit=120):
 VISIT = """addEventListener('DOMContentLoaded', () => { const t = setInterval(() => { const e = document.querySelector('embedding-search'); if (!e?.shadowRoot) return; clearInterval(t);
   window.at = {}; e.addEventListener('results', r => { const k = r.detail.tier === 'keyword' ? 'keyword' : 'semantic'; if (r.detail.hits.length) window.at[k] ??= performance.now() }); e.value = 'heart infected by tb' }, 5) });
   window.long = []; new PerformanceObserver(l => l.getEntries().forEach(e => window.long.push(e.duration))).observe({type: 'longtask', buffered: true});"""
-ONE = f"""q => new Promise(yes => {{ const e = {EL}, i = e.input, seen = r => {{ if (r.detail.query !== q) return; e.removeEventListener('results', seen); yes([performance.now() - from, r.detail.ms]) }};
-  e.addEventListener('results', seen); i.value = q; const from = performance.now(); i.dispatchEvent(new InputEvent('input', {{bubbles: true}})) }})"""
+BACK = f"""async qs => {{ const e = {EL}, i = e.input, out = [];
+  for (const q of qs) out.push(await new Promise(yes => {{ const seen = r => {{ if (r.detail.query !== q) return; e.removeEventListener('results', seen); yes([performance.now() - from, r.detail.ms]) }};
+    e.addEventListener('results', seen); i.value = q; const from = performance.now(); i.dispatchEvent(new InputEvent('input', {{bubbles: true}})) }}));
+  return out }}"""
 TYPED = f"""async qs => {{ const e = {EL}, out = []; let from = 0, want = ''; e.addEventListener('results', r => {{ if (r.detail.query === want) out.push([performance.now() - from, r.detail.ms]) }});
   for (const q of qs) {{ e.value = ''; for (let n = 1; n <= q.length; n++) {{ await new Promise(r => setTimeout(r, 80)); want = q.slice(0, n); e.input.value = want; from = performance.now(); e.input.dispatchEvent(new InputEvent('input', {{bubbles: true}})) }} }}
   await new Promise(r => setTimeout(r, 300)); return out }}"""
 
 def latency(page, queries):
     "Input event to results in the DOM, and the worker's share of it."
-    for x in queries[:40]: page.evaluate(ONE, x)
-    rounds = [[page.evaluate(ONE, x) for x in queries] for _ in range(3)]
+    page.evaluate(BACK, queries[:40])
+    rounds = [page.evaluate(BACK, queries) for _ in range(3)]
     typed = [page.evaluate(TYPED, queries[40*i:40*i+8]) for i in range(3)]
     pick = lambda runs, i: dict(spread([v[i] for r in runs for v in r]), medians=[q([v[i] for v in r], 50) for r in runs])
     return dict(back_to_back=pick(rounds, 0), back_to_back_worker=pick(rounds, 1), typing_80ms=pick(typed, 0), typing_80ms_worker=pick(typed, 1))
@@ -106,13 +109,13 @@ def judge(lists, cases):
     title = [bool({h[2] for h in l[:5]} & c['titles']) for l,c in zip(lists, cases)]
     return dict(family=round(100*float(np.mean(fam)), 2), shown_row=round(100*float(np.mean(title)), 2)), np.array(fam, float)
 
-def cases_of(s, n=500):
-    "Human dev queries with what answers them."
+def cases_of(s):
+    "Human dev queries, in random order, with what answers them."
     dev = [x for x in json.loads((RUN/'split.json').read_text())['judged'] if x['part'] == 'dev']
     title, fam, same = {r['id']: norm(r['title']) for r in s.rows}, {r['id']: r['family'] for r in s.rows}, {}
     for r in s.rows: same.setdefault(norm(r['title']), set()).add(r['family'])
-    chosen = random.Random(0).sample(dev, n)
-    return [dict(query=x['query'], titles={title[i] for i in x['ids']}, families=set().union(*(same[title[i]] for i in x['ids']))) for x in chosen], title, fam
+    chosen = random.Random(0).sample(dev, len(dev))
+    return [dict(query=x['query'], target=x['ids'][0], titles={title[i] for i in x['ids']}, families=set().union(*(same[title[i]] for i in x['ids']))) for x in chosen], title, fam
 
 def peers(page, url, s, cases, title, fam):
     "MiniSearch and Fuse.js over the same titles; transformers.js with float vectors."
@@ -145,13 +148,13 @@ def main():
         exact = [[(h['id'], fam[h['id']], title[h['id']]) for h in s.search(x, 5, 'dense')] for x in queries]
         s.rrf_k, s.keyword_weight = 10, .1; both = [[(h['id'], fam[h['id']], title[h['id']]) for h in s.search(x, 5, 'hybrid')] for x in queries]
         judged = {k: judge(l, cases) for k,l in dict(browser=browser, browser_dense=dense, python_fp32_exact=exact, python_fp32_hybrid=both).items()}
-        r['recall_at_5'] = {k: v[0] for k,v in judged.items()} | dict(queries=len(cases)); save(r); print(r['recall_at_5'], flush=True)
+        r['recall_at_5'] = {k: v[0] for k,v in judged.items()} | dict(queries=len(cases), browser_over_python=[100*x for x in paired_bootstrap(judged['python_fp32_exact'][1], judged['browser'][1], groups=[c['target'] for c in cases])]); save(r); print(r['recall_at_5'], flush=True)
         r['memory'] = memory(page, queries); save(r); print(r['memory'], flush=True)
         times, _ = page.evaluate(f"async qs => {{ const t = []; for (const q of qs) {{ const a = performance.now(); await {EL}.search.query(q); t.push(performance.now() - a) }} return [t, 0] }}", queries[:300]); page.close()
         r['visits_s'] = visits(b, server, at+'/site/'); save(r); print(r['visits_s'], flush=True)
         if (HERE/'peers'/'node_modules').exists():
             page = b.new_page(); r['instead'] = dict(this=dict(ms=spread(times), recall_at_5=r['recall_at_5']['browser'], queries=300)) | peers(page, at, s, cases, title, fam)
-        else: print('peers not measured: npm ci in benchmarks/peers first')
+        else: print('peers not measured: npm ci --ignore-scripts in benchmarks/peers first')
         b.close()
     save(r)
 

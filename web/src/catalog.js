@@ -205,7 +205,7 @@ export function best(at, score, n, k) {
   for (let i = 0; i < n; i++) {
     const x = at[i];
     if (m < heap.length) { heap[m++] = x; if (m === heap.length) for (let j = (m >> 1) - 1; j >= 0; j--) sink(j); }
-    else if (m && before(x, heap[0])) { heap[0] = x; sink(0); }
+    else if (m && score[x] >= score[heap[0]] && before(x, heap[0])) { heap[0] = x; sink(0); }
   }
   return heap.sort((a, b) => score[b] - score[a] || a - b);
 }

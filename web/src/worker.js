@@ -141,12 +141,13 @@ async function start(o) {
 const waiting = new Map();
 let running = false;
 const { port1: again, port2: kick } = new MessageChannel();
-again.onmessage = async () => {
+async function next() {
   if (running || !waiting.size) return; running = true;
   const [id, ask] = /** @type {[number, any]} */ (waiting.entries().next().value); waiting.delete(id);
   await answer(id, ask);
   running = false; kick.postMessage(0);  // by way of the message queue, so that a cancellation gets in between
-};
+}
+again.onmessage = next;
 
 /** @param {number} id @param {any} ask */
 async function answer(id, ask) {
@@ -183,7 +184,7 @@ const CALLS = {
 onmessage = async ({ data }) => {
   if (data.type === 'start') return start(data.options);
   if (data.type === 'cancel') { waiting.delete(data.id); return; }
-  if (data.type === 'query') { waiting.set(data.id, data.ask); kick.postMessage(0); return; }
+  if (data.type === 'query') { waiting.set(data.id, data.ask); next(); return; }
   try { postMessage({ type: 'result', id: data.id, final: true, result: await CALLS[data.type](data) }); }
   catch (e) { postMessage({ type: 'result', id: data.id, final: true, error: because(e) }); }
 };
