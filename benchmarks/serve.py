@@ -47,7 +47,7 @@ db = run.parent/'naive.db'  # kept, since filling it takes a minute
 for fill in (False,) if (run.parent/'naive.filled').exists() else (True, False):
     port = free_port(); p, seconds = start([sys.executable, Path(__file__).parent/'naive.py', run, db, port], port, timeout=600)
     if fill: stop(p)
-result['sentence-transformers + Milvus Lite + FastAPI'] = dict(first_answer_s=round(seconds, 2), concurrency_1=measure(port, queries, 1, 100), concurrency_32=measure(port, queries, 32, 200), **memory(p))
+result['sentence-transformers + Milvus Lite + FastAPI'] = dict(first_answer_s=round(seconds, 2), concurrency_1=measure(port, queries, 1, 40), concurrency_32=measure(port, queries, 32, 96), **memory(p))
 stop(p)
 ours, naive = result['ours, 2 workers'], result['sentence-transformers + Milvus Lite + FastAPI']
 ratio = dict(searches_a_second=round(ours['concurrency_32']['per_second']/naive['concurrency_32']['per_second'], 1), p50=round(naive['concurrency_1']['p50_ms']/ours['concurrency_1']['p50_ms'], 1),

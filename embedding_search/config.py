@@ -172,11 +172,11 @@ class AugmentSettings(_Table):
     share:float = Field(0, ge=0, le=1, description='Share of the training queries that are varied; 0: none')
     kinds:dict[str,float] = Field(dict(prefix=.3, vowels=.2, truncate=.2, typo=.2, order=.1), description='Share of each kind of variation')
 
-# %% ../nbs/00_config.ipynb #11db46b8
+# %% ../nbs/00_config.ipynb #a381cd1f
 class ServeSettings(_Table):
     "Limits of the service."
     workers:int = Field(1, ge=1, le=64, description='Processes; they share the memory-mapped index')
-    batch:int = Field(1, ge=1, le=256, description='Waiting requests that share one model call; pays on a GPU, not with INT8 on a processor')
+    batch:int = Field(1, ge=1, le=256, description='Waiting requests that share one model call: more searches a second, but an INT8 vector then depends a little on its neighbours')
     queue:int = Field(128, ge=1, description='Requests of a worker that may wait; further ones get 429')
     timeout:float = Field(10, gt=0, description='Seconds for a request, waiting included')
     max_body:int = Field(1_000_000, ge=1000, description='Bytes of a request')

@@ -8,14 +8,14 @@ __all__ = ['Text', 'SAFE', 'PAGE', 'API', 'WRONG', 'Live', 'Metrics', 'SearchReq
            'Service', 'log', 'log_to', 'model_name', 'Door', 'read_body', 'error', 'refusals', 'make_app', 'worker_app',
            'serve', 'check_start']
 
-# %% ../nbs/27_serve.ipynb #6f3cc1ab
+# %% ../nbs/27_serve.ipynb #4ebfd3f2
 import asyncio, base64, hashlib, hmac, json, logging, os, socket, sys, tempfile, threading, time, traceback, uuid
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 import numpy as np
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Query, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, PlainTextResponse

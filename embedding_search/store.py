@@ -117,7 +117,7 @@ class Rows:
         if not 0 <= i < len(self): raise IndexError(i)
         return json.loads(self.map[self.at[i]:self.at[i+1]])
 
-# %% ../nbs/25_store.ipynb #3625ad7c
+# %% ../nbs/25_store.ipynb #bf4b7d94
 class VersionSearcher(Searcher):
     "A `Searcher` over the mapped files of one version."
     def __init__(self,
@@ -127,7 +127,6 @@ class VersionSearcher(Searcher):
         **kwargs, # `rrf_k`, `keyword_weight`
     ):
         import faiss
-        faiss.omp_set_num_threads(1)
         self.version, self.scale = name, np.load(folder/'scale.npy')
         self.codes = faiss.read_index(str(folder/'codes.faiss'), faiss.IO_FLAG_MMAP_IFC)
         rows, (title, family, category) = Rows(folder), np.load(folder/'numbers.npy')
@@ -135,11 +134,12 @@ class VersionSearcher(Searcher):
         super().__init__(rows, np.asarray(np.load(folder/'vectors.npy', mmap_mode='r')), Keywords.load(folder/'keyword'), encoder,
                          numbers=(title, family, category, named), **kwargs)
 
-# %% ../nbs/25_store.ipynb #c3d58f68
+# %% ../nbs/25_store.ipynb #a850e814
 @patch
 def _dense(self:VersionSearcher, vector, allowed, depth, spare=100):
     "Cosines and numbers of the titles nearest to `vector`."
     import faiss
+    faiss.omp_set_num_threads(1) # holds for the calling thread only; a second one would spin beside other workers
     q, n, how = vector*self.scale, len(self.vectors), None
     if allowed is not None:
         is_in = np.zeros(n, bool); is_in[allowed] = True
@@ -494,7 +494,7 @@ def fit_bridge(
     old, new = old.astype(np.float64), new.astype(np.float64)
     return np.linalg.solve(old.T @ old + ridge*np.eye(old.shape[1]), old.T @ new).astype(np.float32)
 
-# %% ../nbs/25_store.ipynb #3a3e60e8
+# %% ../nbs/25_store.ipynb #2c2ed686
 @patch
 def bridge(self:Store,
     model:str|Path, # New model
@@ -505,7 +505,7 @@ def bridge(self:Store,
 )->dict: # What `version.json` says; `bridge` has the map's mean cosine on titles it was not fitted on
     "A version with the old titles' vectors mapped into the space of `model`."
     v = self.find(name); folder = self.folder/'versions'/v['name']
-    rows, (title, family, _) = list(Rows(folder)), np.load(folder/'numbers.npy')
+    rows, family = list(Rows(folder)), np.load(folder/'numbers.npy')[1]
     names, old, parts = distinct_titles(rows)[0], np.load(folder/'vectors.npy').astype(np.float32), encoder_parts(model, dim)
     if parts == v['encoder']: raise InputError(f"{model}: is the model of version {v['name']} already; there is nothing to bridge")
     pick = np.random.default_rng(0).permutation(len(names))[:sample]
