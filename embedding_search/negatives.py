@@ -31,13 +31,13 @@ def dense_miner(
     s,i = top_k(q, c, depth)
     return zip((q*pos).sum(1), s, i)
 
-# %% ../nbs/13_negatives.ipynb #1bad5197
+# %% ../nbs/13_negatives.ipynb #039e2bc9
 def bm25_miner(
     queries:list[str], # Search texts
     positives:list[str], # Their titles
     corpus:list[str], # Candidate titles
     depth:int=50, # Candidates for each query
-    stopwords:str|list[str]='english', # Words that carry nothing
+    stopwords:str|list[str]|None=None, # Words that carry nothing; none: those of the titles' language
 )->Iterable[tuple[float,np.ndarray,np.ndarray]]: # As `dense_miner`
     "Candidates that share words with each query."
     names = list(dict.fromkeys([*corpus, *positives]))
