@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['training_set', 'check_size', 'make_loss', 'random_guess', 'dev_evaluator', 'training_args', 'step_clock',
            'halve_by_length', 'add_lora', 'memory_advice', 'last_checkpoint', 'stop_switch', 'processes',
-           'main_process', 'train', 'plot_training']
+           'main_process', 'outcome', 'train', 'plot_training']
 
 # %% ../nbs/14_train.ipynb #a7d747d6
 import math, os, random, resource, signal, threading, time
@@ -189,7 +189,20 @@ def main_process()->bool: # True unless another process of the group writes the 
     "Whether this process writes files and messages."
     return os.environ.get('RANK', '0') == '0'
 
-# %% ../nbs/14_train.ipynb #2cc88898
+# %% ../nbs/14_train.ipynb #3d36aa46
+def outcome(
+    log:list[dict], # What the trainer logged
+    clock, # `step_clock`
+    args, # `training_args`
+    negatives:int, # Mined negatives for each pair
+)->dict: # Loss history, evaluations, pairs/s, steps, random-guess loss, peak memory in GiB
+    "What came out of a training."
+    pairs = args.per_device_train_batch_size*args.world_size*clock.steps
+    return dict(loss=[(x['step'], x['loss']) for x in log if 'loss' in x], random_guess=random_guess(args.per_device_train_batch_size, negatives),
+        dev=[(x['step'], x['eval_dev_cosine_recall@5'], x['eval_dev_cosine_ndcg@10']) for x in log if 'eval_dev_cosine_ndcg@10' in x],
+        steps=clock.steps, processes=args.world_size, pairs_per_second=pairs/max(clock.seconds, 1e-9), bf16=args.bf16, peak_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20)
+
+# %% ../nbs/14_train.ipynb #a37fb342
 def train(
     data, # `training_set`
     out:str|Path, # Folder the model is written to
@@ -199,7 +212,9 @@ def train(
     title:dict[str,str]={}, # Row id to title, for `dev`
     seed:int=42, # Seed of weights and order
     progress:bool=False, # Show a bar with time left, and the loss
-)->dict: # Loss history, evaluations, pairs/s, steps, random-guess loss, peak memory in GiB
+    loss=None, # Function of the model to its loss; none: `make_loss`
+    sampler=None, # How pairs are put into batches, as sentence-transformers takes it; none: no title twice in one
+)->dict: # What `outcome` says
     "Fine-tune `cfg.base` on `data` and save it to `out`."
     if not len(data): raise InputError("no training pairs are left: bring more queries (`--queries`), or look at what the query check dropped")
     from transformers import PrinterCallback, set_seed
@@ -210,12 +225,13 @@ def train(
     lora = add_lora(model, cfg.lora) if cfg.lora else None
     for n,p in model.named_parameters(): p.requires_grad_('.pooler.' not in n and p.requires_grad) # unused; several processes would wait for its gradient
     halve_by_length(model)
-    negatives, clock, stop = len(data.column_names)-2, step_clock(), stop_switch()
+    clock, stop = step_clock(), stop_switch()
     steps = max(1, int(cfg.epochs*math.ceil(len(data)/cfg.batch_size)))
     args = training_args(cfg, work, max(1, steps//processes()), model.prompts, bool(dev), seed, progress)
+    if sampler: args.batch_sampler = sampler
     ev = dev_evaluator(list(dev), title, model.prompts) if dev else None
     trainer = SentenceTransformerTrainer(model=model, args=args, train_dataset=data, evaluator=ev, callbacks=[clock, stop],
-                                         loss=make_loss(model, cfg.scale, cfg.dims, args.world_size > 1))
+                                         loss=loss(model) if loss else make_loss(model, cfg.scale, cfg.dims, args.world_size > 1))
     if not progress: trainer.remove_callback(PrinterCallback)
     try: trainer.train(resume_from_checkpoint=last_checkpoint(work))
     except (RuntimeError, MemoryError) as e: raise memory_advice(e, cfg) or e from e
@@ -223,11 +239,7 @@ def train(
     del model.forward
     if lora: model[0].auto_model = lora.merge_and_unload()
     if trainer.is_world_process_zero(): model.save_pretrained(str(out), safe_serialization=True)
-    log = trainer.state.log_history
-    return dict(loss=[(x['step'], x['loss']) for x in log if 'loss' in x], random_guess=random_guess(cfg.batch_size, negatives),
-        dev=[(x['step'], x['eval_dev_cosine_recall@5'], x['eval_dev_cosine_ndcg@10']) for x in log if 'eval_dev_cosine_ndcg@10' in x],
-        steps=clock.steps, processes=args.world_size, pairs_per_second=clock.steps*cfg.batch_size*args.world_size/max(clock.seconds, 1e-9),
-        bf16=args.bf16, peak_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20)
+    return outcome(trainer.state.log_history, clock, args, len(data.column_names)-2)
 
 # %% ../nbs/14_train.ipynb #0baff5b6
 def plot_training(
