@@ -3,7 +3,7 @@
     python benchmarks/scale.py [RUN]
 
 Scans are measured at each size; encoding is measured on a sample of titles."""
-import json, shutil, statistics, subprocess, sys, tempfile, time
+import shutil, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 import numpy as np
 from embedding_search.encode import pin_threads
@@ -12,7 +12,7 @@ from embedding_search.catalog import read_jsonl
 from embedding_search.encode import Encoder, truncate
 from embedding_search.keyword import Keywords
 from embedding_search.milvus import MilvusStore
-from embedding_search.store import quantize, scan_index
+from embedding_search.store import scan_index
 from load import machine, write
 import faiss
 faiss.omp_set_num_threads(1)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['norm', 'as_text', 'source_name', 'Faults', 'read_records', 'read_catalog', 'by_category', 'atomic_write',
-           'write_jsonl', 'read_jsonl']
+           'write_jsonl', 'write_csv', 'read_jsonl']
 
 # %% ../nbs/01_catalog.ipynb #463f8595
 import csv, difflib, gzip, io, json, math, os, re, warnings, zlib
@@ -364,6 +364,18 @@ def write_jsonl(
     "Write `rows` as JSON Lines, whole or not at all."
     data = ''.join(json.dumps(r, ensure_ascii=False)+'\n' for r in rows).encode()
     return atomic_write(path, gzip.compress(data, mtime=0) if str(path).endswith('.gz') else data)
+
+# %% ../nbs/01_catalog.ipynb #89ae210b
+def write_csv(
+    path:str|Path, # File to write
+    rows:list[dict], # Rows with equal keys
+    columns:Iterable[str]=(), # Header; none: the keys of the first row
+)->Path: # `path`
+    "Write `rows` as CSV, whole or not at all."
+    text = io.StringIO(newline='')
+    if columns := list(columns) or list(rows[0] if rows else ()):
+        out = csv.DictWriter(text, columns, lineterminator='\n'); out.writeheader(); out.writerows(rows)
+    return atomic_write(path, text.getvalue().encode())
 
 # %% ../nbs/01_catalog.ipynb #ea38be11
 def read_jsonl(

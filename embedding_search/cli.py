@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['app', 'RunOption', 'HELP', 'store_app', 'StoreOption', 'JsonOption', 'override', 'own_catalog', 'settings_of',
-           'with_written', 'run_until', 'stage_command', 'show', 'finish', 'write_csv', 'show_plan', 'ask_for',
-           'with_chat', 'show_preview', 'keep', 'write_queries', 'queries_command', 'logs_command', 'pairs_command',
-           'gate_command', 'search_command', 'serve_command', 'index_stage', 'index_build', 'index_list',
-           'index_activate', 'index_rollback', 'index_gc', 'index_diff', 'index_verify', 'index_export', 'site_command',
-           'main']
+           'with_written', 'run_until', 'stage_command', 'show', 'finish', 'show_plan', 'ask_for', 'with_chat',
+           'show_preview', 'keep', 'write_queries', 'queries_command', 'logs_command', 'pairs_command', 'gate_command',
+           'search_command', 'serve_command', 'index_stage', 'index_build', 'index_list', 'index_activate',
+           'index_rollback', 'index_gc', 'index_diff', 'index_verify', 'index_export', 'site_command', 'main']
 
 # %% ../nbs/29_cli.ipynb #ac34c8df
 import errno, json, os, sys, tomllib
@@ -111,21 +110,27 @@ def run_until(
         print('\ninterrupted: finished stages and training checkpoints are kept; the same command goes on', file=sys.stderr)
         raise typer.Exit(130) from None
 
-# %% ../nbs/29_cli.ipynb #deae3ca8
+# %% ../nbs/29_cli.ipynb #24adc5e5
+def _with_stage_options(f):
+    "`f` with the options of `run_until` in place of its keyword arguments."
+    import inspect
+    own = [p for p in inspect.signature(f).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    stage = [p for n,p in inspect.signature(run_until).parameters.items() if n != 'stage']
+    f.__signature__ = inspect.Signature([p.replace(kind=p.KEYWORD_ONLY) for p in [*own, *stage]])
+    return f
+
+# %% ../nbs/29_cli.ipynb #2b226195
 def stage_command(
     stage:str, # Last stage to run
     name:str, # Subcommand's name
     help:str, # What it says of itself
 )->None:
     "Add the subcommand `name` that runs up to `stage`."
-    import functools, inspect
-    @functools.wraps(run_until)
-    def command(**kwargs):
-        manifest = run_until(stage, **kwargs)
-        if stage == 'evaluate': show(kwargs['run'], manifest)
-    sig = inspect.signature(run_until)
-    command.__signature__ = sig.replace(parameters=[p for n,p in sig.parameters.items() if n != 'stage'], return_annotation=None)
-    app.command(name, help=help)(command)
+    @app.command(name, help=help)
+    @_with_stage_options
+    def command(**given):
+        manifest = run_until(stage, **given)
+        if stage == 'evaluate': show(given['run'], manifest)
 
 # %% ../nbs/29_cli.ipynb #de79425d
 def show(
@@ -156,7 +161,7 @@ for _name,_help in HELP.items():
     if _name not in ('queries','index'): stage_command(_name, _name, f'{_help} Earlier stages run first where they are not up to date.')
 stage_command('evaluate', 'run', 'Run all stages: from titles to a better model, a search and a report.')
 
-# %% ../nbs/29_cli.ipynb #d252cae8
+# %% ../nbs/29_cli.ipynb #09f52507
 def finish(
     folder:Path, # `generated` of the run
     pairs:list[dict], # Written queries
@@ -166,6 +171,7 @@ def finish(
     name:str='queries', # `queries` or `evaluation`
 )->Path: # The file of queries
     "Screen the `pairs`, write them and the report, and say where."
+    from embedding_search.catalog import write_csv
     from embedding_search.screen import round_trip, screen, write_screen
     g, flags = s.generate, []
     kept, report = screen(pairs, rows, g.max_words, same_language=not g.language)
@@ -179,18 +185,6 @@ def finish(
     print(f"{report['written']:,} queries written, {report['kept']:,} kept{f' (dropped: {dropped})' if dropped else ''}; {len(flags):,} are nearest to another title\n"
           f"{folder/f'{name}.csv'}; look through {folder/f'{name}.md'}")
     return folder/f'{name}.csv'
-
-# %% ../nbs/29_cli.ipynb #9f631011
-def write_csv(
-    path:Path, # File to write
-    rows:list[dict], # Rows with equal keys, at least one
-)->None:
-    "Write `rows` as CSV, whole or not at all."
-    import csv, io
-    from embedding_search.catalog import atomic_write
-    text = io.StringIO(newline='')
-    if rows: out = csv.DictWriter(text, list(rows[0]), lineterminator='\n'); out.writeheader(); out.writerows(rows)
-    atomic_write(path, text.getvalue().encode())
 
 # %% ../nbs/29_cli.ipynb #6e9bee10
 def show_plan(
@@ -304,15 +298,6 @@ def write_queries(
     if read and not wanted: run_until('queries', run, **given); return
     run_until('families', run, **given | dict(set_=sets))
     if ask_for(run, s, **ask): run_until('queries', run, **given | dict(set_=[*sets, f'queries.file={json.dumps(str(own))}']))
-
-# %% ../nbs/29_cli.ipynb #24adc5e5
-def _with_stage_options(f):
-    "`f` with the options of `run_until` in place of its keyword arguments."
-    import inspect
-    own = [p for p in inspect.signature(f).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    stage = [p for n,p in inspect.signature(run_until).parameters.items() if n != 'stage']
-    f.__signature__ = inspect.Signature([p.replace(kind=p.KEYWORD_ONLY) for p in [*own, *stage]])
-    return f
 
 # %% ../nbs/29_cli.ipynb #b21bbc15
 @app.command('queries', help='Read and check training queries; without a file of them, have Claude write them (ANTHROPIC_API_KEY), or prepare prompts for a chat.')
@@ -431,18 +416,15 @@ app.add_typer(store_app, name='index', rich_help_panel=None)
 StoreOption = Annotated[Path, typer.Option('--store', help='Folder of the index store')]
 JsonOption = Annotated[bool, typer.Option('--json', help='As JSON')]
 
-# %% ../nbs/29_cli.ipynb #83c013ff
-def index_stage()->None:
-    "Make `index` without a subcommand the stage of that name."
-    import inspect
-    def index(ctx:typer.Context, **kwargs):
-        if ctx.invoked_subcommand is None: run_until('index', **kwargs)
-    first, *params = [p for n,p in inspect.signature(run_until).parameters.items() if n != 'stage']
-    context = inspect.Parameter('ctx', inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-    index.__signature__ = inspect.Signature([context, first, *params])
-    store_app.callback(invoke_without_command=True)(index)
-
-index_stage()
+# %% ../nbs/29_cli.ipynb #46d6ca2a
+@store_app.callback(invoke_without_command=True)
+@_with_stage_options
+def index_stage(
+    ctx:typer.Context, # Whether a subcommand follows
+    **given, # Options of `run_until`
+)->None:
+    "Encode the catalog for search (a stage of a run). With a subcommand: versions of an index in a store."
+    if ctx.invoked_subcommand is None: run_until('index', **given)
 
 # %% ../nbs/29_cli.ipynb #15a6bf8a
 @store_app.command('build', help='Build a version from a finished run, beside the one that serves. Only titles that are new or reworded are encoded.')

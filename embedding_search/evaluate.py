@@ -6,17 +6,16 @@
 __all__ = ['strict_rows', 'Corpus', 'headers', 'dense_scores', 'keyword_scores', 'fused_scores', 'intervals', 'judged', 'judge',
            'keystrokes', 'calibration', 'regressions', 'plot_movement']
 
-# %% ../nbs/17_evaluate.ipynb #4a2c72be
+# %% ../nbs/17_evaluate.ipynb #a8c0f225
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 import numpy as np
 from fastcore.basics import patch
-from .catalog import norm
 from .config import InputError
 from .encode import truncate
 from .keyword import Keywords
 from .metrics import best, is_lay, is_prefix, is_shorthand, movement, query_metrics, relevant_ranks, resampled, summary
-from .search import distinct_titles
+from .search import distinct_titles, fuse
 
 # %% ../nbs/17_evaluate.ipynb #943783b5
 def strict_rows(
@@ -109,7 +108,7 @@ def keyword_scores(
         s = kw.scores(x['query'])
         yield np.where(s > 0, s, -np.inf)
 
-# %% ../nbs/17_evaluate.ipynb #533572ad
+# %% ../nbs/17_evaluate.ipynb #dfafd5f2
 def fused_scores(
     a:Iterable[np.ndarray], # Scores of the first system
     b:Iterable[np.ndarray], # Scores of the second system, minus infinity where it finds nothing
@@ -119,12 +118,13 @@ def fused_scores(
 )->Iterable[np.ndarray]: # `(n,)` fused scores for each query
     "Reciprocal rank fusion of two systems."
     for x,y in zip(a, b, strict=True):
-        out = np.zeros(len(x))
-        for w,s in ((1., x), (weight, y)):
+        out, tops = np.zeros(len(x)), []
+        for s in (x, y):
             top = np.argpartition(-s, depth)[:depth] if depth < len(s) else np.arange(len(s))
             top = top[np.argsort(-s[top], kind='stable')]
-            top = top[np.isfinite(s[top])]
-            out[top] += w/(k+1+np.arange(len(top)))
+            tops.append(top[np.isfinite(s[top])])
+        score, at = fuse(zip((1., weight), tops), k)
+        out[at] = score
         yield out
 
 # %% ../nbs/17_evaluate.ipynb #b72d8ea5

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['rename_output', 'export_onnx', 'quantize', 'write_hashes', 'parity', 'recall_gate', 'export']
 
-# %% ../nbs/15_export.ipynb #fa11988c
+# %% ../nbs/15_export.ipynb #d8c477b0
 import json, shutil, warnings
 from pathlib import Path
 import numpy as np
 from .config import InputError
-from .encode import Encoder, sha256
+from .encode import sha256
+from .metrics import ruling
 
 # %% ../nbs/15_export.ipynb #936a8bb4
 def rename_output(
@@ -77,7 +78,7 @@ def parity(
     c = (a*b).sum(1)
     return dict(mean=float(c.mean()), min=float(c.min()))
 
-# %% ../nbs/15_export.ipynb #e6c60778
+# %% ../nbs/15_export.ipynb #a479e31e
 def recall_gate(
     change:tuple[float,float,float], # Change of Recall@5 from full precision to INT8 with its paired 95% interval, 0 to 1
     queries:int, # Queries it was measured on
@@ -85,9 +86,10 @@ def recall_gate(
 )->str: # A warning, or nothing
     "Refuse an INT8 model whose Recall@5 interval lies below the allowed loss; under 200 queries only warn."
     mean, low, high = change
-    if mean >= -allowed: return ''
+    result = ruling(mean, high, queries, allowed)
+    if result == 'pass': return ''
     text = f"INT8 changes Recall@5 by {100*mean:+.2f} points ({100*low:+.2f} … {100*high:+.2f}) on {queries} queries; {100*allowed:.1f} are allowed"
-    if high < -allowed and queries >= 200: raise InputError(text + ": ship onnx/model.onnx, or retrain")
+    if result == 'fail': raise InputError(text + ": ship onnx/model.onnx, or retrain")
     return text
 
 # %% ../nbs/15_export.ipynb #5b891f11

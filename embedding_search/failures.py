@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['CAUSES', 'is_relative', 'cause', 'failures', 'by_cause', 'clusters', 'wanted', 'write_wanted']
 
-# %% ../nbs/18_failures.ipynb #d57aa628
-import csv, random
+# %% ../nbs/18_failures.ipynb #2d869dd0
+import random
 from collections import Counter, defaultdict
 from pathlib import Path
 import numpy as np
+from .catalog import write_csv
 from .metrics import STOP, best, is_lay, slice_tokens
 
 # %% ../nbs/18_failures.ipynb #fab57988
@@ -123,12 +124,10 @@ def wanted(
         out += [dict(id=r['id'], title=r['title'], category=c, reason=f"{k} misses in this category") for r in first]
     return out[:n]
 
-# %% ../nbs/18_failures.ipynb #6fe51042
+# %% ../nbs/18_failures.ipynb #aa8a7ef8
 def write_wanted(
     path:str|Path, # CSV file to write
     titles:list[dict], # What `wanted` returned
 )->Path: # The file
     "Write titles that need queries as CSV."
-    with open(path, 'w', newline='', encoding='utf-8') as f:
-        w = csv.DictWriter(f, ['id','title','category','reason']); w.writeheader(); w.writerows(titles)
-    return Path(path)
+    return write_csv(path, titles, ('id','title','category','reason'))

@@ -5,15 +5,14 @@
 # %% auto #0
 __all__ = ['fallen', 'compare', 'must_pass', 'memorised', 'causes', 'gate', 'read_must_pass', 'verdict']
 
-# %% ../nbs/20_gate.ipynb #af361c42
+# %% ../nbs/20_gate.ipynb #16e3cfee
 from collections.abc import Iterable
 import numpy as np
-from .catalog import norm
 from .config import GateSettings, InputError
-from .metrics import best, query_metrics, resampled
+from .metrics import best, paired_bootstrap, query_metrics, ruling
 from .queries import read_queries
 
-# %% ../nbs/20_gate.ipynb #019864a9
+# %% ../nbs/20_gate.ipynb #34a3c6db
 def fallen(
     name:str, # What is compared
     old:np.ndarray, # `(queries,)` metric of the current run
@@ -24,10 +23,8 @@ def fallen(
     of:int=1, # Comparisons made at once; the interval holds for all of them together (Bonferroni)
 )->dict: # `what`, `queries`, `change`, `low`, `high`, `allowed`, `result`: `pass`, `warn` or `fail`
     "Whether `new` fell beyond what is allowed."
-    mean = float((new-old).mean())
-    low, high = map(float, np.percentile(resampled((new-old)[:,None], resamples, groups=groups), [2.5/of, 100-2.5/of]))
-    result = 'pass' if mean >= -allowed else 'fail' if high < -allowed and len(old) >= 200 else 'warn'
-    return dict(what=name, queries=len(old), change=mean, low=low, high=high, allowed=allowed, result=result)
+    mean, low, high = paired_bootstrap(old, new, resamples, groups=groups, tail=2.5/of)
+    return dict(what=name, queries=len(old), change=mean, low=low, high=high, allowed=allowed, result=ruling(mean, high, len(old), allowed))
 
 # %% ../nbs/20_gate.ipynb #c5cd1b85
 def compare(

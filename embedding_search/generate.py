@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['NO_KEY', 'cost', 'most', 'Ledger', 'connect', 'told', 'verdict', 'pause', 'Generator', 'plan', 'written']
 
-# %% ../nbs/09_generate.ipynb #5918bcbd
+# %% ../nbs/09_generate.ipynb #7253e9d3
 import fcntl, json, os, threading, time, uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from fastcore.basics import patch
-from .catalog import atomic_write
 from .config import GenerateSettings, InputError, Price
 from .prompts import choose, make_items, named, parse_reply, request, siblings, system_prompt
 

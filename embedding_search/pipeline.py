@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STAGES', 'digest', 'versions', 'Run', 'file_hash', 'put_first']
 
-# %% ../nbs/23_pipeline.ipynb #525fc30f
+# %% ../nbs/23_pipeline.ipynb #68709b96
 import hashlib, json, platform, random, resource, shutil, time
 from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +16,7 @@ from .assess import Bench
 from .augment import augment
 from .catalog import norm, read_catalog, read_jsonl, write_jsonl
 from .config import InputError, Settings
-from .encode import Encoder, TorchEncoder, base_path, cached_vectors, has_bf16, load_model, pin_threads, sha256
+from .encode import Encoder, TorchEncoder, base_path, cached_vectors, load_model, pin_threads, sha256
 from .export import export as export_model
 from .families import exact_duplicates, find_families
 from .logs import learn_from, mix

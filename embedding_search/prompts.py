@@ -7,9 +7,9 @@ __all__ = ['STYLES', 'TRAIN', 'EVALUATE', 'NEGATIVES', 'PROMPTS', 'FORM', 'count
            'siblings', 'key_of', 'make_items', 'schema', 'lines', 'request', 'first_object', 'good_queries',
            'parse_reply', 'write_prompts', 'read_answers']
 
-# %% ../nbs/08_prompts.ipynb #b137aec3
+# %% ../nbs/08_prompts.ipynb #bfd2feb4
 import hashlib, json, re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from .catalog import as_text, norm, read_records

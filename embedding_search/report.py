@@ -6,10 +6,10 @@
 __all__ = ['STYLE', 'table', 'results_table', 'slices_table', 'plot_results', 'plot_slices', 'part_section', 'markdown', 'html',
            'write_report', 'card_results']
 
-# %% ../nbs/21_report.ipynb #6ed9a402
+# %% ../nbs/21_report.ipynb #eca0b9b9
 import base64, json, re
 from pathlib import Path
-from .metrics import best
+from .evaluate import plot_movement
 
 # %% ../nbs/21_report.ipynb #0a475d96
 def table(
@@ -144,14 +144,13 @@ def html(
     body = re.sub(r'src="([^":]+\.png)"', inline, render(text, extensions=['tables']))
     return f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Evaluation</title><style>{STYLE}</style><body>{body}</body></html>'
 
-# %% ../nbs/21_report.ipynb #02e1e73a
+# %% ../nbs/21_report.ipynb #76ccb5e3
 def write_report(
     folder:str|Path, # Run folder
     e:dict, # All that was found
     movement:tuple|None=None, # Ranks before and after, for the plot
 )->Path: # `report.html`
     "Write `report.html`, `report.md`, its plots and `evaluation.json` to `folder`."
-    from embedding_search.evaluate import plot_movement
     folder = Path(folder)
     (folder/'evaluation.json').write_text(json.dumps(e, indent=1))
     text = markdown(e)

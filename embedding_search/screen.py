@@ -5,14 +5,13 @@
 # %% auto #0
 __all__ = ['REASONS', 'script', 'language', 'languages_of', 'screen', 'round_trip', 'sample_table', 'write_screen']
 
-# %% ../nbs/10_screen.ipynb #2d0d9618
+# %% ../nbs/10_screen.ipynb #775a1e0e
 import unicodedata
 from collections import Counter, defaultdict
 from functools import cache
 from pathlib import Path
 import numpy as np
 from .catalog import atomic_write, norm
-from .config import GenerateSettings
 from .encode import top_k
 
 # %% ../nbs/10_screen.ipynb #0f5e79b9

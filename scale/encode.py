@@ -37,7 +37,7 @@ def best(group, k, own, margin):
 
 def mine(vectors, queries, model, out, dim=384, k=50, margin=.05, block=65536):
     "Write up to `k` hard negatives a query to Parquet. Queries go to every block, so a block of titles is read once."
-    import ray, pandas as pd
+    import ray
     from embedding_search.encode import Encoder
     q = ray.data.read_parquet(queries).to_pandas()
     v = ray.put(Encoder.load(model, dim=dim).encode(q['query'].tolist(), 'query', batch=32)); own = q['id'].tolist()

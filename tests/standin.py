@@ -2,7 +2,7 @@
 
 `with Standin(refuse=.1) as s:` starts it on a free port in its own process; `s.env` are the variables that point the SDK to it, `s.state()` is what it has seen and charged.
 What it writes is made from the words of the title, so it is of no use to learn from."""
-import asyncio, hashlib, json, os, random, re, socket, subprocess, sys, threading, time
+import asyncio, hashlib, json, random, re, socket, subprocess, sys, threading, time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 

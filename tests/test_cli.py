@@ -1,5 +1,5 @@
 "The command line as a user meets it."
-import json, os, re, signal, subprocess, sys, time
+import json, re, signal, subprocess, sys, time
 from pathlib import Path
 import pytest
 from conftest import SMALL, cli, write_csv
