@@ -4,7 +4,7 @@
 
 Each name is one training run of the same synthetic pairs: as they are, with 30% of them varied as people type, or with the pairs of so many simulated searches added.
 `none` comes first: the simulated users search with it. Finished runs are kept in the results file and not repeated with the same --pairs (--again repeats them)."""
-import argparse, json, random, shutil, tempfile
+import argparse, json, random, shutil
 from collections import defaultdict
 from hashlib import sha256
 from pathlib import Path
@@ -62,7 +62,7 @@ def fit(pairs, title, work):
     return load_model(str(work/'model')), r
 
 def ranks(encode, corpus, vectors, queries):
-    return corpus.ranks(dense_scores(encode([x['query'] for x in queries], 'query'), vectors), queries)[0]
+    return corpus.rank(dense_scores(encode([x['query'] for x in queries], 'query'), vectors), queries)['strict']
 
 if __name__ == '__main__':
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
