@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['training_set', 'check_size', 'make_loss', 'random_guess', 'dev_evaluator', 'training_args', 'step_clock',
-           'halve_by_length', 'add_lora', 'memory_advice', 'last_checkpoint', 'stop_switch', 'processes',
-           'main_process', 'outcome', 'train', 'plot_training']
+           'halve_by_length', 'add_lora', 'advice', 'last_checkpoint', 'stop_switch', 'processes', 'main_process',
+           'outcome', 'train', 'plot_training']
 
 # %% ../nbs/14_train.ipynb #a7d747d6
 import math, os, random, resource, signal, threading, time
@@ -144,13 +144,16 @@ def add_lora(
     from peft import LoraConfig, get_peft_model
     return get_peft_model(model[0].auto_model, LoraConfig(r=rank, lora_alpha=2*rank, lora_dropout=.05, target_modules='all-linear'))
 
-# %% ../nbs/14_train.ipynb #da990e39
-def memory_advice(
+# %% ../nbs/14_train.ipynb #22cae88d
+def advice(
     e:BaseException, # What training raised
     cfg:TrainSettings, # The `[train]` table
-)->InputError|None: # The advice, when memory was the reason
-    "What to lower when training ran out of memory."
+    work:str|Path='', # Folder for checkpoints
+)->InputError|None: # The advice, when memory or the disk was the reason
+    "What to do when training ran out of memory or of disk."
     text = str(e).casefold()
+    if 'no space left' in text or 'pytorchstreamwriter' in text:
+        return InputError(f"{work}: the disk is full; free about 1 GB there and run again, training goes on from the last whole checkpoint")
     if not (isinstance(e, MemoryError) or 'out of memory' in text or "can't allocate memory" in text or 'not enough memory' in text): return None
     return InputError(f"training ran out of memory: lower `train.batch_size` (now {cfg.batch_size}), set `train.gradient_checkpointing = true`, "
                       f"lower `train.max_tokens` (now {cfg.max_tokens}), or use `train.lora = 16`; checkpoints are kept")
@@ -202,7 +205,7 @@ def outcome(
         dev=[(x['step'], x['eval_dev_cosine_recall@5'], x['eval_dev_cosine_ndcg@10']) for x in log if 'eval_dev_cosine_ndcg@10' in x],
         steps=clock.steps, processes=args.world_size, pairs_per_second=pairs/max(clock.seconds, 1e-9), bf16=args.bf16, peak_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20)
 
-# %% ../nbs/14_train.ipynb #a37fb342
+# %% ../nbs/14_train.ipynb #3f5a5a13
 def train(
     data, # `training_set`
     out:str|Path, # Folder the model is written to
@@ -233,12 +236,13 @@ def train(
     trainer = SentenceTransformerTrainer(model=model, args=args, train_dataset=data, evaluator=ev, callbacks=[clock, stop],
                                          loss=loss(model) if loss else make_loss(model, cfg.scale, cfg.dims, args.world_size > 1))
     if not progress: trainer.remove_callback(PrinterCallback)
-    try: trainer.train(resume_from_checkpoint=last_checkpoint(work))
-    except (RuntimeError, MemoryError) as e: raise memory_advice(e, cfg) or e from e
-    if stop.pressed: raise KeyboardInterrupt
-    del model.forward
-    if lora: model[0].auto_model = lora.merge_and_unload()
-    if trainer.is_world_process_zero(): model.save_pretrained(str(out), safe_serialization=True)
+    try:
+        trainer.train(resume_from_checkpoint=last_checkpoint(work))
+        if stop.pressed: raise KeyboardInterrupt
+        del model.forward
+        if lora: model[0].auto_model = lora.merge_and_unload()
+        if trainer.is_world_process_zero(): model.save_pretrained(str(out), safe_serialization=True)
+    except Exception as e: raise advice(e, cfg, work) or e from e
     return outcome(trainer.state.log_history, clock, args, len(data.column_names)-2)
 
 # %% ../nbs/14_train.ipynb #0baff5b6
