@@ -1,0 +1,187 @@
+"""What each ingredient of training costs, and what it buys. Judged on dev, never on test.
+
+    python benchmarks/recipe.py --run runs/full plain                    the recipe as it is, on half of the pairs
+    python benchmarks/recipe.py --run runs/full batch-64 batch-256 …     the same with one thing changed
+    python benchmarks/recipe.py --list                                   all names
+
+Every row goes to benchmarks/results/recipe.json as soon as it is there; finished rows are not repeated (--again repeats them). RUN is a finished run: its split, families and catalog are used.
+With `--seed` a row is trained with another seed and kept under a name of its own. A GPU is used when there is one; then --share 1 takes all pairs."""
+import argparse, json, random, shutil, time
+from collections import Counter, defaultdict
+from pathlib import Path
+import numpy as np
+from embedding_search.augment import augment
+from embedding_search.catalog import read_jsonl
+from embedding_search.config import AugmentSettings, TrainSettings
+from embedding_search.encode import TorchEncoder, has_bf16, load_model, pin_threads
+from embedding_search.evaluate import Corpus, dense_scores, headers, judged, strict_rows
+from embedding_search.metrics import best, paired_bootstrap, query_metrics, vocabulary
+from embedding_search.negatives import bm25_miner, candidates, dense_miner, hard_negatives, random_miner
+from embedding_search.queries import merge_queries
+from embedding_search.train import train, training_set
+
+OUT = Path(__file__).parent/'results'/'recipe.json'
+
+class Lab:
+    "What all rows share: pairs, titles, dev queries, the base model's vectors."
+    def __init__(self, run, work, share, seed):
+        self.run, self.work, self.seed = run, work, seed
+        self.rows, parts = read_jsonl(run/'catalog.jsonl'), json.loads((run/'split.json').read_text())
+        self.fam = json.loads((run/'families.json').read_text())['family']
+        strict = strict_rows(self.rows, 'encounter_extension=0')
+        self.corpus, self.below = Corpus(strict, self.fam), headers(strict)
+        self.title, self.category = {r['id']: r['title'] for r in self.rows}, {r['id']: r['category'] for r in self.rows}
+        self.all_pairs = parts['train']
+        self.pairs = random.Random(42).sample(self.all_pairs, round(share*len(self.all_pairs)))
+        self.held = {self.fam[i] for x in parts['unseen'] for i in x['ids']}
+        dev = lambda k: [x for x in parts[k] if x['part'] == 'dev']
+        self.dev = {'unseen titles': dev('unseen'), 'unseen queries': dev('seen'), 'human': dev('judged')}
+        self.words = vocabulary(self.title.values(), (p['query'] for p in parts['train']))
+        sizes = defaultdict(int)
+        for f in self.fam.values(): sizes[f] += 1
+        self.size = {i: sizes[f] for i,f in self.fam.items()}
+    def ranks(self, model, text=lambda title, category: title):
+        "Ranks of all dev queries under `model`; `text` is what is encoded of an entry."
+        e = TorchEncoder(model, bf16=has_bf16())
+        c = e.encode([text(t, r['category']) for t,r in zip(self.corpus.titles, self.corpus.entry)], 'title')
+        return {p: self.corpus.rank(dense_scores(e.encode([x['query'] for x in q], 'query'), c), q, self.below) for p,q in self.dev.items()}
+    def base(self):
+        "Ranks under the base model, kept in the work folder."
+        f = self.work/'base.json'
+        if not f.exists(): f.write_text(json.dumps({p: dict(strict=[x.tolist() for x in r['strict']], family=[x.tolist() for x in r['family']], outranked=r['outranked'].tolist()) for p,r in self.ranks(load_model()).items()}))
+        return {p: {k: np.array(v) if k == 'outranked' else [np.array(x, dtype=float) for x in v] for k,v in r.items()} for p,r in json.loads(f.read_text()).items()}
+    def mined(self, how, n, margin=.05):
+        "The pairs with `n` negatives each, found by `how`."
+        c = candidates(self.rows, self.fam, self.held); names, q = [r['title'] for r in c], [p['query'] for p in self.pairs]
+        if how == 'random': found = random_miner(len(q), len(c), depth=n+5, seed=self.seed)
+        elif how == 'bm25': found = bm25_miner(q, [self.title[p['id']] for p in self.pairs], names)
+        else:
+            e = TorchEncoder(load_model(), bf16=has_bf16())
+            found = dense_miner(e.encode(q, 'query'), e.encode([self.title[p['id']] for p in self.pairs], 'title'), e.encode(names, 'title'))
+        return hard_negatives(self.pairs, found, c, self.fam, n, margin)[0]
+    def of_titles(self, n):
+        "All pairs of `n` titles."
+        ids = sorted({p['id'] for p in self.all_pairs})
+        chosen = set(random.Random(42).sample(ids, min(n, len(ids))))
+        return [p for p in self.all_pairs if p['id'] in chosen]
+    def of_categories(self, n):
+        "All pairs of `n` of the twenty categories with most trained titles."
+        count = Counter(self.category[i] for i in {p['id'] for p in self.all_pairs})
+        chosen = set(random.Random(42).sample(sorted(count, key=lambda k: (-count[k], k))[:20], n))
+        return [p for p in self.all_pairs if self.category[p['id']] in chosen]
+    def from_titles(self, n):
+        "Titles that have no query of their own, as people might shorten them."
+        rng, known = random.Random(self.seed), {self.fam[p['id']] for p in self.all_pairs}
+        rest = [r for r in candidates(self.rows, self.fam, self.held) if r['id'] not in known]
+        return augment([dict(query=shorten(r['title'], rng), id=r['id']) for r in rng.sample(rest, min(n, len(rest)))], AugmentSettings(share=.3), self.seed)
+
+def shorten(title, rng):
+    "Two thirds of the words of `title`, in lower case, sometimes in another order."
+    words = [w for w in title.lower().replace(',', ' ').split() if w not in ('of','the','and','with','to','in','or','for','other','unspecified')] or title.lower().split()
+    keep = sorted(rng.sample(range(len(words)), max(1, round(len(words)*rng.uniform(.5, 1)))))
+    if rng.random() < .3: rng.shuffle(keep)
+    return ' '.join(words[i] for i in keep)
+
+def by_category(lab, size=16):
+    "Batches of groups of `size` pairs from one category, so that a title meets its neighbours in the batch; no title twice."
+    at = {t: i for i,t in lab.title.items()}
+    def sampler(data, batch_size, drop_last=False, generator=None, seed=0, **kwargs):
+        class Batches:
+            def set_epoch(self, n): self.epoch = n
+            epoch = 0
+            def __len__(self): return len(data)//batch_size
+            def __iter__(self):
+                rng, turn = random.Random(seed+self.epoch), defaultdict(int); order = list(range(len(data))); rng.shuffle(order)
+                titles, key = data['positive'], {}
+                for i in order: key[i] = (lab.category[at[titles[i]]], turn[titles[i]], rng.random()); turn[titles[i]] += 1
+                order.sort(key=key.get)
+                bites = [order[i:i+size] for i in range(0, len(order), size)]; rng.shuffle(bites)
+                batch, seen, late = [], set(), []
+                for i in [i for b in bites for i in b]:
+                    if titles[i] in seen: late.append(i); continue
+                    batch.append(i); seen.add(titles[i])
+                    if len(batch) == batch_size:
+                        yield batch
+                        batch, seen = [], set()
+                        while late and len(batch) < batch_size//8 and titles[late[-1]] not in seen: seen.add(titles[late[-1]]); batch.append(late.pop())
+        return Batches()
+    return sampler
+
+def losses(kind):
+    "Another loss of sentence-transformers, as a function of the model."
+    from sentence_transformers.sentence_transformer import losses as st
+    def gist(model): return st.GISTEmbedLoss(model, load_model(), temperature=.05)
+    return dict(gist=gist, triplet=lambda m: st.TripletLoss(m, st.TripletDistanceMetric.COSINE, .3), cosine=lambda m: st.CosineSimilarityLoss(m))[kind]
+
+def row(train={}, data=lambda lab: lab.pairs, **more): return dict(train=train, data=data, **more)
+
+ROWS = {'plain': row(),
+    **{f'titles-{n}': row(data=lambda lab, n=n: lab.of_titles(n)) for n in (1000, 2400, 4800, 9700)}, 'categories-7': row(data=lambda lab: lab.of_categories(7)),
+    **{f'lr-{lr:g}': row(dict(learning_rate=lr)) for lr in (2e-5, 5e-5, 1e-4, 4e-4)},
+    **{f'scale-{s}': row(dict(scale=s)) for s in (10, 40, 60)},
+    **{f'batch-{b}': row(dict(batch_size=b)) for b in (32, 64, 256, 512)},
+    **{f'epochs-{e}': row(dict(epochs=e)) for e in (2, 3)},
+    'no-matryoshka': row(dict(dims=[384])), 'lora-16': row(dict(lora=16, learning_rate=1e-3)),
+    **{f'{how}-{n}': row(data=lambda lab, how=how, n=n: lab.mined(how, n)) for how in ('random','bm25','base') for n in (1, 3)},
+    'base-1-no-margin': row(data=lambda lab: lab.mined('base', 1, -9)),
+    'by-category': row(sampler=by_category), 'by-category-64': row(sampler=lambda lab: by_category(lab, 64)),
+    'gist': row(loss='gist'), 'triplet-base-1': row(data=lambda lab: lab.mined('base', 1), loss='triplet'),
+    'with-category': row(text=lambda title, category: f'{title}. {category}'),
+    'augment-0.3': row(data=lambda lab: augment(lab.pairs, AugmentSettings(share=.3))),
+    'titles-as-queries-0.3': row(data=lambda lab: lab.pairs+lab.from_titles(round(.3*len(lab.pairs)))),
+}
+
+def one(lab, name):
+    "Train and judge one row."
+    r, folder = ROWS[name], lab.work/f'{name}-{lab.seed}'
+    shutil.rmtree(folder, ignore_errors=True)
+    start = time.time(); pairs = r['data'](lab); prepared = time.time()-start
+    text = r.get('text', lambda title, category: title)
+    titles = {i: text(t, lab.category[i]) for i,t in lab.title.items()}
+    cfg = TrainSettings(**dict(max_pairs=0, learning_rate=2e-4, evals=1) | r['train'])
+    hooks = dict(loss=losses(r['loss'])) if 'loss' in r else {}
+    if 'sampler' in r: hooks['sampler'] = r['sampler'](lab)
+    start = time.time(); got = train(training_set(pairs, titles, lab.seed), folder/'model', folder/'checkpoints', cfg, title=titles, seed=lab.seed, progress=True, **hooks); took = time.time()-start
+    shutil.rmtree(folder/'checkpoints', ignore_errors=True)
+    ranks = lab.ranks(load_model(str(folder/'model')), text)
+    np.savez(folder/'ranks.npz', **{p: best(x['strict']) for p,x in ranks.items()})
+    return dict(pairs=len(pairs), prepare_s=round(prepared, 1), train_s=round(took, 1), pairs_per_second=round(got['pairs_per_second'], 1), peak_gib=round(got['peak_gib'], 2), **compared(lab, ranks))
+
+def compared(lab, ranks):
+    "Metrics of `ranks` by part, beside the base model and beside the row `plain` of the same seed."
+    out, base, was = {}, lab.base(), lab.work/'plain-42'/'ranks.npz'
+    taught = {p['id'] for p in lab.all_pairs}
+    for p,q in lab.dev.items():
+        j = judged(ranks[p], base[p], [x['ids'][0] for x in q], lab.corpus.slices(q, lab.words, taught, lab.size, lab.below))
+        out[p] = dict(queries=len(q), **{m: j['strict'][m] for m in ('Recall@1','Recall@5','MRR')}, family={m: j['family'][m] for m in ('Recall@5','MRR')}, gain=j.get('gain'), movement=j.get('movement'), slices=j['slices'])
+        if was.exists():
+            a, b = (query_metrics(x[:,None]) for x in (np.load(was)[p], best(ranks[p]['strict'])))
+            out[p]['over_plain'] = {m: paired_bootstrap(a[m], b[m], groups=[x['ids'][0] for x in q]) for m in ('Recall@5','MRR')}
+    return dict(parts=out)
+
+def between(base, tuned, alpha):
+    "Model whose weights lie between those of `base` and `tuned` (WiSE-FT, arXiv 2109.01903)."
+    a, b = base.state_dict(), tuned.state_dict()
+    tuned.load_state_dict({k: a[k]+alpha*(v-a[k]) if v.is_floating_point() else v for k,v in b.items()})
+    return tuned
+
+def blend(lab, name, alphas=(.3, .5, .7, .85)):
+    "What `name` is worth at several distances from the base model."
+    return {str(a): compared(lab, lab.ranks(between(load_model(), load_model(str(lab.work/f'{name}-{lab.seed}'/'model')), a))) for a in alphas}
+
+if __name__ == '__main__':
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument('names', nargs='*'); a.add_argument('--run', type=Path, default='runs/full'); a.add_argument('--work', type=Path, default='runs/recipe'); a.add_argument('--share', type=float, default=.5, help='share of the training pairs')
+    a.add_argument('--seed', type=int, default=42); a.add_argument('--again', action='store_true'); a.add_argument('--list', action='store_true')
+    a = a.parse_args()
+    if a.list or not a.names: print(*ROWS, *(f'blend:{r}' for r in ('plain',)), sep='\n'); raise SystemExit
+    pin_threads(2); a.work.mkdir(parents=True, exist_ok=True)
+    lab = Lab(a.run, a.work, a.share, a.seed)
+    found = json.loads(OUT.read_text()) if OUT.exists() else {}
+    for name in a.names:
+        key = name + (f'@{a.seed}' if a.seed != 42 else '')
+        if key in found and not a.again: continue
+        found[key] = dict(share=a.share, seed=a.seed, **(dict(alpha=blend(lab, name[6:])) if name.startswith('blend:') else one(lab, name)))
+        OUT.write_text(json.dumps(found, indent=1)+'\n')
+        show = found[key].get('alpha') or {'': found[key]}
+        for k,v in show.items(): print(key, k, {p: (round(100*x['Recall@5'], 1), round(100*x['MRR'], 1), x['movement'] and round(x['movement']['ratio'], 1)) for p,x in v['parts'].items()}, flush=True)
