@@ -15,9 +15,10 @@ from embedding_search.catalog import read_jsonl
 from embedding_search.config import AugmentSettings, TrainSettings
 from embedding_search.encode import TorchEncoder, has_bf16, load_model, pin_threads
 from embedding_search.evaluate import Corpus, dense_scores, headers, judged, strict_rows
+from embedding_search.guard import between
 from embedding_search.metrics import best, paired_bootstrap, query_metrics, vocabulary
 from embedding_search.negatives import bm25_miner, candidates, dense_miner, hard_negatives, random_miner
-from embedding_search.queries import merge_queries
+from embedding_search.shift import Shift, means, some_queries
 from embedding_search.train import train, training_set
 
 OUT = Path(__file__).parent/'results'/'recipe.json'
@@ -159,29 +160,42 @@ def compared(lab, ranks):
             out[p]['over_plain'] = {m: paired_bootstrap(a[m], b[m], groups=[x['ids'][0] for x in q]) for m in ('Recall@5','MRR')}
     return dict(parts=out)
 
-def between(base, tuned, alpha):
-    "Model whose weights lie between those of `base` and `tuned` (WiSE-FT, arXiv 2109.01903)."
-    a, b = base.state_dict(), tuned.state_dict()
-    tuned.load_state_dict({k: a[k]+alpha*(v-a[k]) if v.is_floating_point() else v for k,v in b.items()})
-    return tuned
+def model_of(lab, name):
+    "The model of a row; `base`: untrained; `full`: the one of the run, trained on all pairs."
+    return load_model() if name == 'base' else load_model(str(lab.run/'tuned' if name == 'full' else lab.work/f'{name}-{lab.seed}'/'model'))
 
-def blend(lab, name, alphas=(.3, .5, .7, .85)):
+def blend(lab, name, shares=(.3, .5, .7, .85)):
     "What `name` is worth at several distances from the base model."
-    return {str(a): compared(lab, lab.ranks(between(load_model(), load_model(str(lab.work/f'{name}-{lab.seed}'/'model')), a))) for a in alphas}
+    return {f'{s:g}': compared(lab, lab.ranks(between(load_model(), model_of(lab, name), s))) for s in shares}
+
+def shift(lab, name, shares=(.5, 1.), weights=(1., 2., 3.)):
+    "The same with titles moved towards their queries."
+    pairs, out = lab.all_pairs if name == 'full' else lab.pairs, {}
+    known = some_queries(pairs, seed=lab.seed)
+    for s in shares if name != 'base' else (1.,):
+        e = TorchEncoder(between(load_model(), model_of(lab, name), s), bf16=has_bf16())
+        c, at = e.encode(lab.corpus.titles, 'title'), e.encode([lab.title[i] for i in known], 'title')
+        start = time.time()
+        rule = Shift.fit(at, means(e.encode([q for x in known.values() for q in x], 'query'), [len(x) for x in known.values()]))
+        asked = {p: e.encode([x['query'] for x in q], 'query') for p,q in lab.dev.items()}; took = time.time()-start
+        for rule.weight in (0., *weights):
+            moved = rule.move(c)
+            out[f'{s:g}, weight {rule.weight:g}'] = dict(fit_s=round(took, 1), **compared(lab, {p: lab.corpus.rank(dense_scores(asked[p], moved), q, lab.below) for p,q in lab.dev.items()}))
+    return out
 
 if __name__ == '__main__':
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument('names', nargs='*'); a.add_argument('--run', type=Path, default='runs/full'); a.add_argument('--work', type=Path, default='runs/recipe'); a.add_argument('--share', type=float, default=.5, help='share of the training pairs')
     a.add_argument('--seed', type=int, default=42); a.add_argument('--again', action='store_true'); a.add_argument('--list', action='store_true')
     a = a.parse_args()
-    if a.list or not a.names: print(*ROWS, *(f'blend:{r}' for r in ('plain',)), sep='\n'); raise SystemExit
+    if a.list or not a.names: print(*ROWS, *(f'{k}:{r}' for k in ('blend','shift') for r in ('base','plain','full')), sep='\n'); raise SystemExit
     pin_threads(2); a.work.mkdir(parents=True, exist_ok=True)
     lab = Lab(a.run, a.work, a.share, a.seed)
     found = json.loads(OUT.read_text()) if OUT.exists() else {}
     for name in a.names:
         key = name + (f'@{a.seed}' if a.seed != 42 else '')
         if key in found and not a.again: continue
-        found[key] = dict(share=a.share, seed=a.seed, **(dict(alpha=blend(lab, name[6:])) if name.startswith('blend:') else one(lab, name)))
+        found[key] = dict(share=a.share, seed=a.seed, **(dict(alpha=dict(blend=blend, shift=shift)[name[:5]](lab, name[6:])) if ':' in name else one(lab, name)))
         OUT.write_text(json.dumps(found, indent=1)+'\n')
         show = found[key].get('alpha') or {'': found[key]}
         for k,v in show.items(): print(key, k, {p: (round(100*x['Recall@5'], 1), round(100*x['MRR'], 1), x['movement'] and round(x['movement']['ratio'], 1)) for p,x in v['parts'].items()}, flush=True)

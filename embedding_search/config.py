@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['PRICES', 'InputError', 'CatalogSettings', 'FamilySettings', 'QuerySettings', 'SplitSettings', 'NegativeSettings',
            'TrainSettings', 'EvaluateSettings', 'GateSettings', 'SearchSettings', 'Price', 'GenerateSettings',
-           'LogSettings', 'AugmentSettings', 'ServeSettings', 'SiteSettings', 'Settings', 'load_settings']
+           'LogSettings', 'AugmentSettings', 'GuardSettings', 'ShiftSettings', 'ServeSettings', 'SiteSettings',
+           'Settings', 'load_settings']
 
-# %% ../nbs/00_config.ipynb #b153d5ec
+# %% ../nbs/00_config.ipynb #8d9559bf
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 # %% ../nbs/00_config.ipynb #f26e9fb9
@@ -172,6 +173,25 @@ class AugmentSettings(_Table):
     share:float = Field(0, ge=0, le=1, description='Share of the training queries that are varied; 0: none')
     kinds:dict[str,float] = Field(dict(prefix=.3, vowels=.2, truncate=.2, typo=.2, order=.1), description='Share of each kind of variation')
 
+# %% ../nbs/00_config.ipynb #5b6f78b7
+class GuardSettings(_Table):
+    "What the tuned model may forget."
+    steps:list[Annotated[float, Field(gt=0, le=1)]] = Field([.5,.6,.7,.85,1.], min_length=1, description='Shares of the way from the base model to the tuned one that are tried; one entry: taken without a look')
+    lost:float = Field(.02, ge=0, le=1, description='Share of the held-out queries that may fall out of the first five')
+    probe:str = Field('', description='Everyday queries and titles, nothing of the domain: columns `query,title`; empty: none')
+    probe_loss:float = Field(.01, ge=0, le=1, description='Loss of Recall@5 allowed on the probe')
+    queries:int = Field(500, ge=50, description='Held-out queries of each part that are looked at, chosen by seed')
+    titles:int = Field(4000, ge=100, description='Titles they are searched among, the answers included')
+
+# %% ../nbs/00_config.ipynb #520abc3f
+class ShiftSettings(_Table):
+    "How titles are moved towards their queries."
+    weight:float = Field(1, ge=0, description='Weight of the queries expected for a title, beside 1 for the title itself; 0: titles stay')
+    gamma:float = Field(1, gt=0, description='Width of the kernel; larger: only near titles learn from each other')
+    ridge:float = Field(.03, gt=0, description='Regularisation')
+    titles:int = Field(8000, ge=0, description='Titles with queries to learn from, chosen by seed; 0: all')
+    queries:int = Field(5, ge=0, description='Queries of each that are used; 0: all')
+
 # %% ../nbs/00_config.ipynb #a381cd1f
 class ServeSettings(_Table):
     "Limits of the service."
@@ -195,7 +215,7 @@ class SiteSettings(_Table):
     keyword_weight:float = Field(.2, ge=0, description='Weight of keywords in the fusion, beside 1 for the vectors')
     endpoint:str = Field('', description='Address to which a visitor may send the log; empty: nowhere')
 
-# %% ../nbs/00_config.ipynb #3d167301
+# %% ../nbs/00_config.ipynb #4d38cc6d
 class Settings(_Table):
     "All settings of a run."
     seed:int = 42
@@ -206,6 +226,8 @@ class Settings(_Table):
     split:SplitSettings = SplitSettings()
     negatives:NegativeSettings = NegativeSettings()
     train:TrainSettings = TrainSettings()
+    guard:GuardSettings = GuardSettings()
+    shift:ShiftSettings = ShiftSettings()
     evaluate:EvaluateSettings = EvaluateSettings()
     gate:GateSettings = GateSettings()
     search:SearchSettings = SearchSettings()

@@ -11,8 +11,9 @@ import numpy as np
 class Encode:
     "An actor that holds the exported model; one a core."
     def __init__(self, model, dim):
-        from embedding_search.encode import Encoder, pin_threads
-        pin_threads(1); self.encoder = Encoder.load(model, dim=dim)
+        from embedding_search.encode import pin_threads
+        from embedding_search.shift import TitleEncoder
+        pin_threads(1); self.encoder = TitleEncoder.load(model, dim=dim)
     def __call__(self, batch): return batch | dict(vector=self.encoder.encode(list(batch['title']), 'title', batch=32).astype(np.float16))
 
 def encode(titles, model, out, actors, dim=384, batch=1024):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from conftest import SMALL, cli, write_csv
 
-STAGES = ['catalog','families','queries','split','negatives','train','export','index','evaluate']
+STAGES = ['catalog','families','queries','split','negatives','train','guard','export','shift','index','evaluate']
 
 def test_run_prints_the_table(run):
     out = run.with_suffix('.out').read_text()

@@ -10,7 +10,7 @@ for name in sys.argv[1:]:
     run = Path('runs')/name
     if not (run/'evaluation.json').exists(): print(f'{run}: not finished, skipped'); continue
     manifest = json.loads((run/'manifest.json').read_text())
-    out = dict(manifest=tidy(manifest), train=json.loads((run/'train.json').read_text()), evaluation=json.loads((run/'evaluation.json').read_text()),
+    out = dict(manifest=tidy(manifest), train=json.loads((run/'train.json').read_text()), guard=json.loads((run/'guard.json').read_text()), evaluation=json.loads((run/'evaluation.json').read_text()),
                settings=manifest['settings'])
     path = Path('data/icd10cm/results')/f'{name}.json'
     path.write_text(json.dumps(out, indent=1)+'\n')
