@@ -183,6 +183,10 @@ def shift(lab, name, shares=(.5, 1.), weights=(1., 2., 3.)):
             out[f'{s:g}, weight {rule.weight:g}'] = dict(fit_s=round(took, 1), **compared(lab, {p: lab.corpus.rank(dense_scores(asked[p], moved), q, lab.below) for p,q in lab.dev.items()}))
     return out
 
+def short(x):
+    "`x` with floats of five digits."
+    return {k: short(v) for k,v in x.items()} if isinstance(x, dict) else [short(v) for v in x] if isinstance(x, list) else round(x, 5) if isinstance(x, float) else x
+
 if __name__ == '__main__':
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument('names', nargs='*'); a.add_argument('--run', type=Path, default='runs/full'); a.add_argument('--work', type=Path, default='runs/recipe'); a.add_argument('--share', type=float, default=.5, help='share of the training pairs')
@@ -196,6 +200,6 @@ if __name__ == '__main__':
         key = name + (f'@{a.seed}' if a.seed != 42 else '')
         if key in found and not a.again: continue
         found[key] = dict(share=a.share, seed=a.seed, **(dict(alpha=dict(blend=blend, shift=shift)[name[:5]](lab, name[6:])) if ':' in name else one(lab, name)))
-        OUT.write_text(json.dumps(found, indent=1)+'\n')
+        OUT.write_text('{\n' + ',\n'.join(f'{json.dumps(k)}: {json.dumps(short(v))}' for k,v in found.items()) + '\n}\n')
         show = found[key].get('alpha') or {'': found[key]}
         for k,v in show.items(): print(key, k, {p: (round(100*x['Recall@5'], 1), round(100*x['MRR'], 1), x['movement'] and round(x['movement']['ratio'], 1)) for p,x in v['parts'].items()}, flush=True)

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['PARTS', 'Shipped', 'Bench']
 
-# %% ../nbs/24_assess.ipynb #341ec0f5
+# %% ../nbs/24_assess.ipynb #ff8f6cd5
 import json, random, time
 from collections import Counter
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -109,14 +109,16 @@ def slices(self:Bench,
     "Which queries belong to which slice."
     return self.corpus.slices(queries, self.words, self.taught, self.size, self.below)
 
-# %% ../nbs/24_assess.ipynb #5b7e5cea
+# %% ../nbs/24_assess.ipynb #71709832
 @patch
 def systems(self:Bench)->dict[str,Callable]: # Name to a function from queries to scores
     "All systems that are compared."
     c, s, texts = self.corpus, self.settings, lambda qs: [x['query'] for x in qs]
     bm25 = lambda qs: keyword_scores(self.keywords, qs)
     def torch(name, dim): return lambda qs: dense_scores(self.vectors(name, texts(qs), 'query'), self.vectors(name, c.titles, 'title'), dim)
-    def moved(rule): return lambda qs: dense_scores(self.vectors('tuned', texts(qs), 'query'), rule.move(self.vectors('tuned', c.titles, 'title')), s.search.dim)
+    def moved(rule):
+        once = cache(lambda: rule.move(self.vectors('tuned', c.titles, 'title')))
+        return lambda qs: dense_scores(self.vectors('tuned', texts(qs), 'query'), once(), s.search.dim)
     def int8(shipped):
         v = shipped.titles(c.titles)
         return lambda qs: dense_scores(shipped.encoder.encode(texts(qs), 'query'), v)

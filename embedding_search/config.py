@@ -183,10 +183,10 @@ class GuardSettings(_Table):
     queries:int = Field(500, ge=50, description='Held-out queries of each part that are looked at, chosen by seed')
     titles:int = Field(4000, ge=100, description='Titles they are searched among, the answers included')
 
-# %% ../nbs/00_config.ipynb #520abc3f
+# %% ../nbs/00_config.ipynb #f9e80a4e
 class ShiftSettings(_Table):
     "How titles are moved towards their queries."
-    weight:float = Field(1, ge=0, description='Weight of the queries expected for a title, beside 1 for the title itself; 0: titles stay')
+    weight:float = Field(2, ge=0, description='Weight of the queries expected for a title, beside 1 for the title itself; 0: titles stay')
     gamma:float = Field(1, gt=0, description='Width of the kernel; larger: only near titles learn from each other')
     ridge:float = Field(.03, gt=0, description='Regularisation')
     titles:int = Field(8000, ge=0, description='Titles with queries to learn from, chosen by seed; 0: all')

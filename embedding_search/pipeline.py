@@ -314,23 +314,26 @@ def untrained(self:Run)->str: # Fingerprint
         return dict(base=t.base)
     return self.stage('train', ['untrained', t.base, t.max_tokens], ['model/model.safetensors'], work)
 
-# %% ../nbs/25_pipeline.ipynb #2f1bb6f7
+# %% ../nbs/25_pipeline.ipynb #ea1fc28a
 @patch
 def export(self:Run, after:str)->str: # Fingerprint
     "Write the ONNX graphs into `model/onnx/`."
-    return self.stage('export', [after], ['model/onnx/sha256.json'], lambda _: export_model(self.folder/'model'))
+    def work(_):
+        (self.folder/'model'/'onnx'/'shift.npz').unlink(missing_ok=True)
+        return export_model(self.folder/'model')
+    return self.stage('export', [after], ['model/onnx/sha256.json'], work)
 
-# %% ../nbs/25_pipeline.ipynb #6eaa99b1
+# %% ../nbs/25_pipeline.ipynb #7c1b810c
 @patch
 def shift(self:Run, after:str)->str: # Fingerprint
     "Learn from the training queries how titles are moved, into `model/onnx/shift.npz`."
     s, model = self.settings.shift, self.folder/'model'
     def work(_):
-        write_hashes(model); (model/'onnx'/'shift.npz').unlink(missing_ok=True)
+        write_hashes(model)
         if not s.weight: return {}
         known = some_queries(read_jsonl(self.folder/'groups.jsonl'), s.titles, s.queries, self.settings.seed)
         return learn_shift(known, {r['id']: r['title'] for r in self.rows()}, model, s, self.settings.threads, self.progress)
-    return self.stage('shift', [s.model_dump(), self.settings.seed, after], ['model/onnx/sha256.json'], work)
+    return self.stage('shift', [s.model_dump(), self.settings.seed, after], [f'model/onnx/{"shift.npz" if s.weight else "sha256.json"}'], work)
 
 # %% ../nbs/25_pipeline.ipynb #508d2873
 @patch

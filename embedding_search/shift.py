@@ -35,14 +35,14 @@ def means(
     "Mean vector of each title's queries."
     return np.add.reduceat(v, np.cumsum([0, *counts[:-1]]), axis=0).astype(np.float32)/np.array(counts, np.float32)[:, None]
 
-# %% ../nbs/17_shift.ipynb #d85444b8
+# %% ../nbs/17_shift.ipynb #c9c4d0e0
 class Shift:
     "Moves title vectors to where their queries are expected."
     def __init__(self,
         support:np.ndarray, # float32 `(n, dim)` unit vectors of titles with queries
         weights:np.ndarray, # float32 `(n, dim)` dual coefficients of the regression
         gamma:float=1., # Width of the kernel `exp(gamma*(cosine-1))`
-        weight:float=3., # Weight of the expected queries, beside 1 for the title itself
+        weight:float=2., # Weight of the expected queries, beside 1 for the title itself
     ): self.support, self.weights, self.gamma, self.weight = support, weights, gamma, weight
 
 # %% ../nbs/17_shift.ipynb #2c40a215

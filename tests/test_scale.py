@@ -3,7 +3,8 @@ import json, subprocess, sys
 from pathlib import Path
 import numpy as np, pytest
 from embedding_search.catalog import read_jsonl
-from embedding_search.encode import Encoder, top_k
+from embedding_search.encode import top_k
+from embedding_search.shift import TitleEncoder
 from embedding_search.milvus import MilvusStore
 from embedding_search.serve import Live, make_app
 from embedding_search.store import Store
@@ -51,7 +52,7 @@ def test_ray_encodes_and_mines(run, catalog, tmp_path):
     pd.DataFrame(queries)[['query','id']].to_parquet(tmp_path/'q.parquet')
     ray = lambda *args: subprocess.run([sys.executable, str(script), *map(str, args), '--model', str(run/'model')], check=True, capture_output=True, text=True, timeout=200)
     ray('encode', '--titles', tmp_path/'titles', '--out', tmp_path/'v'); ray('mine', '--vectors', tmp_path/'v', '--queries', tmp_path/'q.parquet', '--out', tmp_path/'c')
-    v, enc = pd.read_parquet(tmp_path/'v'), Encoder.load(run/'model')
+    v, enc = pd.read_parquet(tmp_path/'v'), TitleEncoder.load(run/'model')
     assert sorted(v['id']) == sorted(r['id'] for r in rows)
     x = np.stack(v['vector']).astype(np.float32); assert (x*enc.encode(v['title'].tolist())).sum(1).min() > .95
     found = pd.read_parquet(tmp_path/'c').set_index('query'); ids = v['id'].to_numpy()
