@@ -14,5 +14,5 @@ def test_two_processes(own, tmp_path):
     assert result['processes'] == 2 and result['loss'][-1][1] < result['random_guess']
     pairs = json.loads((tmp_path/'r'/'manifest.json').read_text())['train']['counts']['pairs']
     assert result['steps'] == 4*(pairs//(2*16))
-    assert (tmp_path/'r'/'model'/'model.safetensors').exists()
+    assert (tmp_path/'r'/'tuned'/'model.safetensors').exists()
     assert cli('run', '--run', tmp_path/'r').returncode == 0
