@@ -23,7 +23,7 @@ pin_threads(2)
 class Host(Preview):
     "Serves `folder` under /site/, peers and the run under /; with `server.slow`, over one link of `MBIT` with `DELAY` seconds to each answer."
     def do_GET(self):
-        self.prefix, self.isolated, self.directory = ('/site/', True, str(RUN/'site')) if self.path.startswith('/site/') else ('/run/', True, str(RUN)) if self.path.startswith('/run/') else ('/', True, str(HERE/'peers'))
+        self.prefix, self.isolated, self.directory = (f'/{site}/', True, str(RUN/site)) if (site := self.path.split('/')[1]) in ('site','site-static') else ('/run/', True, str(RUN)) if self.path.startswith('/run/') else ('/', True, str(HERE/'peers'))
         if self.server.slow: time.sleep(DELAY)
         self.wfile = Link(self.wfile, self.server); super().do_GET(); self.wfile = self.wfile.raw
 
@@ -49,7 +49,7 @@ def ready(page, limit=120):
     raise TimeoutError(page.evaluate(f"JSON.stringify({EL}?.status)"))
 
 VISIT = """addEventListener('DOMContentLoaded', () => { const t = setInterval(() => { const e = document.querySelector('embedding-search'); if (!e?.shadowRoot) return; clearInterval(t);
-  window.at = {}; e.addEventListener('results', r => { const k = r.detail.tier === 'keyword' ? 'keyword' : 'semantic'; if (r.detail.hits.length) window.at[k] ??= performance.now() }); e.value = 'heart infected by tb' }, 5) });
+  window.at = {}; e.addEventListener('results', r => { const k = r.detail.tier; if (r.detail.hits.length) window.at[k] ??= performance.now() }); e.value = 'heart infected by tb' }, 5) });
   window.long = []; new PerformanceObserver(l => l.getEntries().forEach(e => window.long.push(e.duration))).observe({type: 'longtask', buffered: true});"""
 BACK = f"""async qs => {{ const e = {EL}, i = e.input, out = [];
   for (const q of qs) out.push(await new Promise(yes => {{ const seen = r => {{ if (r.detail.query !== q) return; e.removeEventListener('results', seen); yes([performance.now() - from, r.detail.ms]) }};
@@ -73,12 +73,12 @@ def visits(browser, server, url, n=3):
     for _ in range(n):
         ctx = browser.new_context(); ctx.add_init_script(VISIT); page = ctx.new_page(); server.slow, server.sent = True, 0
         page.goto(url, wait_until='commit'); ready(page)
-        while not page.evaluate("window.at.semantic"): time.sleep(.05)
+        while not page.evaluate("window.at.transformer"): time.sleep(.05)
         time.sleep(1.5); one, sent, long1 = page.evaluate("window.at"), server.sent, page.evaluate("Math.max(0, ...window.long)")
         page.close(); server.sent = 0; page = ctx.new_page(); page.goto(url, wait_until='commit'); ready(page)
-        while not page.evaluate("window.at.semantic"): time.sleep(.05)
+        while not page.evaluate("window.at.transformer"): time.sleep(.05)
         two = page.evaluate("window.at"); long2 = page.evaluate("Math.max(0, ...window.long)")
-        out.append(dict(first_keyword=one['keyword'], first_semantic=one['semantic'], first_mb=sent/1e6, second_keyword=two.get('keyword', two['semantic']), second_semantic=two['semantic'], second_mb=server.sent/1e6,
+        out.append(dict(first_keyword=one['keyword'], first_static=one.get('static', one['transformer']), first_semantic=one['transformer'], first_mb=sent/1e6, second_keyword=two.get('keyword', two['transformer']), second_semantic=two['transformer'], second_mb=server.sent/1e6,
                         longest_task=max(long1, long2)))
         ctx.close()
     server.slow = False
@@ -133,8 +133,14 @@ def save(r):
     r['load_after'] = load()
     (HERE/'results').mkdir(exist_ok=True); (HERE/'results'/'browser.json').write_text(json.dumps(r, indent=1)+'\n')
 
+def static_only():
+    "A copy of the site that ends with the static tier."
+    out = RUN/'site-static'; shutil.rmtree(out, ignore_errors=True); shutil.copytree(RUN/'site', out)
+    m = json.loads((out/'site.json').read_text()); m['encoders'] = [e for e in m['encoders'] if e['name'] == 'static']; m['version'] += '-static'
+    (out/'site.json').write_text(json.dumps(m))
+
 def main():
-    build_site(RUN)
+    build_site(RUN); static_only()
     s = Searcher.load(RUN); cases, title, fam = cases_of(s); queries = [c['query'] for c in cases]
     server = ThreadingHTTPServer(('127.0.0.1', 0), Host); server.daemon_threads, server.slow, server.sent, server.free, server.line = True, False, 0, 0, threading.Lock()
     threading.Thread(target=server.serve_forever, daemon=True).start(); at = f'http://127.0.0.1:{server.server_address[1]}'
@@ -143,11 +149,13 @@ def main():
         b = p.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGS); r['chromium'] = b.version
         page = b.new_page(); page.goto(at+'/site/'); ready(page); r['latency_ms'] = latency(page, queries[:200]) | dict(load=load()); save(r); print(r['latency_ms'], flush=True)
         got = page.evaluate(f"async qs => {{ const out = [[], []]; for (const q of qs) for (const [i, mode] of [[0, 'hybrid'], [1, 'dense']]) out[i].push((await {EL}.search.query(q, {{k: 5, mode}})).hits.map(h => h.id)); return out }}", queries)
+        quick_page = b.new_page(); quick_page.goto(at+'/site-static/'); ready(quick_page); quick_page.bring_to_front(); r['latency_static_ms'] = latency(quick_page, queries[:200])
+        quick = [[(i, fam[i], title[i]) for i in l] for l in quick_page.evaluate(f"async qs => {{ const out = []; for (const q of qs) out.push((await {EL}.search.query(q, {{k: 5}})).hits.map(h => h.id)); return out }}", queries)]; quick_page.close(); page.bring_to_front()
         browser, dense = ([[(i, fam[i], title[i]) for i in l] for l in g] for g in got)
-        s.encoder = Encoder.load(RUN/'model', 'model.onnx', threads=2)
+        s.encoder.session = Encoder.load(RUN/'model', 'model.onnx', threads=2).session
         exact = [[(h['id'], fam[h['id']], title[h['id']]) for h in s.search(x, 5, 'dense')] for x in queries]
         s.rrf_k, s.keyword_weight = 10, .1; both = [[(h['id'], fam[h['id']], title[h['id']]) for h in s.search(x, 5, 'hybrid')] for x in queries]
-        judged = {k: judge(l, cases) for k,l in dict(browser=browser, browser_dense=dense, python_fp32_exact=exact, python_fp32_hybrid=both).items()}
+        judged = {k: judge(l, cases) for k,l in dict(browser=browser, browser_dense=dense, python_fp32_exact=exact, python_fp32_hybrid=both, browser_static=quick, python_static=[[(h['id'], fam[h['id']], title[h['id']]) for h in s.search(x, 5, 'static')] for x in queries]).items()}
         r['recall_at_5'] = {k: v[0] for k,v in judged.items()} | dict(queries=len(cases), browser_over_python=[100*x for x in paired_bootstrap(judged['python_fp32_exact'][1], judged['browser'][1], groups=[c['target'] for c in cases])]); save(r); print(r['recall_at_5'], flush=True)
         r['memory'] = memory(page, queries); save(r); print(r['memory'], flush=True)
         times, _ = page.evaluate(f"async qs => {{ const t = []; for (const q of qs) {{ const a = performance.now(); await {EL}.search.query(q); t.push(performance.now() - a) }} return [t, 0] }}", queries[:300]); page.close()

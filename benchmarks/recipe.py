@@ -15,10 +15,12 @@ from embedding_search.catalog import read_jsonl
 from embedding_search.config import AugmentSettings, TrainSettings
 from embedding_search.encode import TorchEncoder, has_bf16, load_model, pin_threads
 from embedding_search.evaluate import Corpus, dense_scores, headers, judged, strict_rows
-from embedding_search.guard import between
+from embedding_search.guard import answer_ranks, between, read_probe
 from embedding_search.metrics import best, paired_bootstrap, query_metrics, vocabulary
 from embedding_search.negatives import bm25_miner, candidates, dense_miner, hard_negatives, random_miner
+from embedding_search.search import distinct_titles
 from embedding_search.shift import Shift, means, some_queries
+from embedding_search.static import learn_static, lessons
 from embedding_search.train import train, training_set
 
 OUT = Path(__file__).parent/'results'/'recipe.json'
@@ -183,6 +185,26 @@ def shift(lab, name, shares=(.5, 1.), weights=(1., 2., 3.)):
             out[f'{s:g}, weight {rule.weight:g}'] = dict(fit_s=round(took, 1), **compared(lab, {p: lab.corpus.rank(dense_scores(asked[p], moved), q, lab.below) for p,q in lab.dev.items()}))
     return out
 
+def static(lab, name, share=.5, trust=((.2, 1), (.2, 2), (.3, 2), (.4, 1), (.4, 2), (.4, 4), (.6, 2))):
+    "A static encoder for the titles as they are moved, alone and beside the transformer; `probe`: Recall@5 on everyday queries."
+    pairs, (names, where) = lab.all_pairs if name == 'full' else lab.pairs, distinct_titles(lab.rows)
+    at = {r['id']: int(n) for r,n in zip(lab.rows, where)}
+    e, known = TorchEncoder(between(load_model(), model_of(lab, name), share), bf16=has_bf16()), some_queries(pairs, seed=lab.seed)
+    v = e.encode(names, 'title')
+    moved = Shift.fit(v[[at[i] for i in known]], means(e.encode([q for x in known.values() for q in x], 'query'), [len(x) for x in known.values()])).move(v)
+    texts, answer, family = lessons([dict(r, family=lab.fam[r['id']], title_no=at[r['id']]) for r in lab.rows], pairs, lab.held)
+    start = time.time(); table = learn_static(texts, answer, moved, family, seed=lab.seed); took = time.time()-start
+    c, asked = moved[[at[r['id']] for r in lab.corpus.entry]], {p: e.encode([x['query'] for x in q], 'query') for p,q in lab.dev.items()}
+    probe, general = read_probe('data/everyday/probe.csv')
+    def row(vector):
+        "Of a function from texts and transformer's vectors to vectors."
+        both = type('Both', (), dict(encode=lambda self, t, kind: vector(t, e.encode(t, kind)) if kind == 'query' else e.encode(t, kind)))()
+        return dict(fit_s=round(took, 1), probe=float((answer_ranks(both, dict(probe=probe), general)['probe'] <= 5).mean()),
+                    **compared(lab, {p: lab.corpus.rank(dense_scores(vector([x['query'] for x in q], asked[p]), c), q, lab.below) for p,q in lab.dev.items()}))
+    out = {'transformer alone': row(lambda t, v: v), 'static alone': row(lambda t, v: table.encode(t))}
+    for table.floor, table.weight in trust: out[f'floor {table.floor:g}, weight {table.weight:g}'] = row(lambda t, v: table.join(v, t))
+    return out
+
 def short(x):
     "`x` with floats of five digits."
     return {k: short(v) for k,v in x.items()} if isinstance(x, dict) else [short(v) for v in x] if isinstance(x, list) else round(x, 5) if isinstance(x, float) else x
@@ -192,14 +214,14 @@ if __name__ == '__main__':
     a.add_argument('names', nargs='*'); a.add_argument('--run', type=Path, default='runs/full'); a.add_argument('--work', type=Path, default='runs/recipe'); a.add_argument('--share', type=float, default=.5, help='share of the training pairs')
     a.add_argument('--seed', type=int, default=42); a.add_argument('--again', action='store_true'); a.add_argument('--list', action='store_true')
     a = a.parse_args()
-    if a.list or not a.names: print(*ROWS, *(f'{k}:{r}' for k in ('blend','shift') for r in ('base','plain','full')), sep='\n'); raise SystemExit
+    if a.list or not a.names: print(*ROWS, *(f'{k}:{r}' for k in ('blend','shift','static') for r in ('base','plain','full')), sep='\n'); raise SystemExit
     pin_threads(2); a.work.mkdir(parents=True, exist_ok=True)
     lab = Lab(a.run, a.work, a.share, a.seed)
     found = json.loads(OUT.read_text()) if OUT.exists() else {}
     for name in a.names:
         key = name + (f'@{a.seed}' if a.seed != 42 else '')
         if key in found and not a.again: continue
-        found[key] = dict(share=a.share, seed=a.seed, **(dict(alpha=dict(blend=blend, shift=shift)[name[:5]](lab, name[6:])) if ':' in name else one(lab, name)))
+        found[key] = dict(share=a.share, seed=a.seed, **(dict(alpha=dict(blend=blend, shift=shift, static=static)[name.split(':')[0]](lab, name.split(':')[1])) if ':' in name else one(lab, name)))
         OUT.write_text('{\n' + ',\n'.join(f'{json.dumps(k)}: {json.dumps(short(v))}' for k,v in found.items()) + '\n}\n')
         show = found[key].get('alpha') or {'': found[key]}
         for k,v in show.items(): print(key, k, {p: (round(100*x['Recall@5'], 1), round(100*x['MRR'], 1), x['movement'] and round(x['movement']['ratio'], 1)) for p,x in v['parts'].items()}, flush=True)

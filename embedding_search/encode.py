@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['MINILM', 'MINILM_SHA256', 'PROMPTS', 'pin_threads', 'sha256', 'base_path', 'prompts_for', 'check_no_code',
-           'load_model', 'has_bf16', 'TorchEncoder', 'truncate', 'top_k', 'read_hashed', 'Encoder', 'cached_vectors']
+           'load_model', 'has_bf16', 'TorchEncoder', 'truncate', 'top_k', 'read_hashed', 'write_beside', 'read_beside',
+           'drop_beside', 'Encoder', 'cached_vectors']
 
-# %% ../nbs/06_encode.ipynb #395b1ff0
-import hashlib, json, os
+# %% ../nbs/06_encode.ipynb #bf5aa778
+import hashlib, io, json, os
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -159,6 +160,43 @@ def read_hashed(
     if hashlib.sha256(data).hexdigest() != want:
         raise InputError(f"{path}: {len(data):,} bytes that do not match the recorded hash (cut off or changed); run `embedding-search export` again")
     return data
+
+# %% ../nbs/06_encode.ipynb #abd783e7
+def write_beside(
+    model:str|Path, # Exported model
+    name:str, # Name of the file, without its ending
+    **arrays:np.ndarray, # What to keep
+)->str: # SHA-256 of the file
+    "Write `arrays` to `onnx/NAME.npz` of `model`, and the file's hash to the list."
+    onnx, part = Path(model)/'onnx', io.BytesIO()
+    np.savez(part, **arrays)
+    data, digest = part.getvalue(), hashlib.sha256(part.getvalue()).hexdigest()
+    try:
+        (onnx/f'{name}.npz').write_bytes(data)
+        (onnx/'sha256.json').write_text(json.dumps(json.loads((onnx/'sha256.json').read_text()) | {f'{name}.npz': digest}, indent=1))
+    except OSError as e: raise InputError(f"{onnx}/{name}.npz could not be written ({e.strerror}); free some space and run again") from e
+    return digest
+
+# %% ../nbs/06_encode.ipynb #431fdac8
+def read_beside(
+    model:str|Path, # Exported model
+    name:str, # Name of the file, without its ending
+)->dict[str,np.ndarray]|None: # What was kept; none when it is not listed
+    "What `write_beside` wrote, hash-checked; nothing in it is executed."
+    onnx = Path(model)/'onnx'
+    if not (onnx/'sha256.json').exists() or f'{name}.npz' not in json.loads((onnx/'sha256.json').read_text()): return None
+    with np.load(io.BytesIO(read_hashed(onnx, f'{name}.npz')), allow_pickle=False) as f: return dict(f)
+
+# %% ../nbs/06_encode.ipynb #9274ced3
+def drop_beside(
+    model:str|Path, # Exported model
+    name:str, # Name of the file, without its ending
+)->None:
+    "Remove what `write_beside` wrote, if it is there."
+    onnx = Path(model)/'onnx'
+    listed = json.loads((onnx/'sha256.json').read_text())
+    if listed.pop(f'{name}.npz', None): (onnx/'sha256.json').write_text(json.dumps(listed, indent=1))
+    (onnx/f'{name}.npz').unlink(missing_ok=True)
 
 # %% ../nbs/06_encode.ipynb #5ef1d551
 class Encoder:

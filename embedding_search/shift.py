@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['some_queries', 'means', 'Shift', 'TitleEncoder', 'learn_shift']
 
-# %% ../nbs/17_shift.ipynb #9372687b
-import hashlib, io, json, random
+# %% ../nbs/17_shift.ipynb #0f4459d7
+import random
 from collections.abc import Iterable
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from .config import ShiftSettings
-from .encode import Encoder, read_hashed, truncate
+from .encode import Encoder, read_beside, truncate, write_beside
 
 # %% ../nbs/17_shift.ipynb #3458c955
 def some_queries(
@@ -71,29 +71,22 @@ def move(self:Shift,
         out[i:i+block] = x + self.weight*(x + np.exp(self.gamma*(x @ known - 1)) @ weights)
     return truncate(out, v.shape[1])
 
-# %% ../nbs/17_shift.ipynb #8bf69eb5
+# %% ../nbs/17_shift.ipynb #58450776
 @patch
 def save(self:Shift,
     model:str|Path, # Exported model
 )->str: # SHA-256 of the file
     "Write the rule to `onnx/shift.npz` of `model`, and its hash beside it."
-    onnx, part = Path(model)/'onnx', io.BytesIO()
-    np.savez(part, support=self.support, weights=self.weights, numbers=np.array([self.gamma, self.weight], np.float32))
-    (onnx/'shift.npz').write_bytes(part.getvalue())
-    listed = json.loads((onnx/'sha256.json').read_text()) | {'shift.npz': hashlib.sha256(part.getvalue()).hexdigest()}
-    (onnx/'sha256.json').write_text(json.dumps(listed, indent=1))
-    return listed['shift.npz']
+    return write_beside(model, 'shift', support=self.support, weights=self.weights, numbers=np.array([self.gamma, self.weight], np.float32))
 
-# %% ../nbs/17_shift.ipynb #6fcad019
+# %% ../nbs/17_shift.ipynb #7279b4b1
 @patch(cls_method=True)
 def load(cls:Shift,
     model:str|Path, # Exported model
 )->'Shift|None': # The rule; none when the model has none
     "The rule of `model`, hash-checked."
-    listed = Path(model)/'onnx'/'sha256.json'
-    if not listed.exists() or 'shift.npz' not in json.loads(listed.read_text()): return None
-    with np.load(io.BytesIO(read_hashed(Path(model)/'onnx', 'shift.npz')), allow_pickle=False) as f:
-        return cls(f['support'], f['weights'], *map(float, f['numbers']))
+    f = read_beside(model, 'shift')
+    return f and cls(f['support'], f['weights'], *map(float, f['numbers']))
 
 # %% ../nbs/17_shift.ipynb #a0a17b50
 class TitleEncoder(Encoder):

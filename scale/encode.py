@@ -39,9 +39,9 @@ def best(group, k, own, margin):
 def mine(vectors, queries, model, out, dim=384, k=50, margin=.05, block=65536):
     "Write up to `k` hard negatives a query to Parquet. Queries go to every block, so a block of titles is read once."
     import ray
-    from embedding_search.encode import Encoder
+    from embedding_search.static import QueryEncoder
     q = ray.data.read_parquet(queries).to_pandas()
-    v = ray.put(Encoder.load(model, dim=dim).encode(q['query'].tolist(), 'query', batch=32)); own = q['id'].tolist()
+    v = ray.put(QueryEncoder.load(model, dim=dim).encode(q['query'].tolist(), 'query', batch=32)); own = q['id'].tolist()
     near = ray.data.read_parquet(vectors).map_batches(lambda b: nearest(b, ray.get(v), 2*k), batch_size=block)
     near.groupby('query').map_groups(lambda g: best(g, k, own, margin), batch_format='pandas').write_parquet(out)
 

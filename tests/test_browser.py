@@ -104,6 +104,11 @@ def site(run, tmp_path_factory):
     assert r.returncode == 0, r.stderr
     return out
 
+def without(site, name):
+    "A rule under which the parts of one file are not to be had."
+    parts = {p['sha256'][:20] for p in json.loads((site/'site.json').read_text())['files'][name]['parts']}
+    return lambda n: 'busy' if Path(n).stem in parts else None
+
 def words_site(folder, rows, fam=None):
     "A site without a model."
     write_page(folder, 'Words'); groups = site_order(rows, fam or {r['id']: r['id'] for r in rows})
@@ -122,12 +127,22 @@ def test_first_and_second_visit(site, host, open_):
     assert s.parts() == [] and ask(page, 'fix the radiator')['tier'] == 'transformer'
 
 def test_keywords_come_first(site, host, open_):
-    s = host(site); graph = {p['sha256'][:20] for p in json.loads((site/'site.json').read_text())['files']['graph']['parts']}
-    s.rule = lambda n: 'busy' if Path(n).stem in graph else None
+    s = host(site); s.rule = without(site, 'vectors')
     page = open_(s, None); until(page, f"{EL}.search"); watch(page)
     type_(page, 'radiator rep'); assert ids(page)[0][:3] == '06/' and 'by words' in text(page, '.count') and 'Words only so far' in text(page, '.state')
     type_(page, 'radaitor'); assert ids(page)[0][:3] == '06/'
     assert ask(page, '06/2')['hits'][0]['id'] == '06/2'
+
+def test_static_tier_comes_before_the_transformer(run, site, host, open_):
+    s = host(site); s.rule = without(site, 'graph'); page = open_(s, None); until(page, f"{EL}.status.tier === 'static'"); watch(page)
+    type_(page, 'fix the radiator'); assert ids(page)[0][:3] == '06/' and 'by meaning' in text(page, '.count')
+    py, odd = Searcher.load(run), ['RADIÁTOR cleanning', 'spark', 'timing-belt!', '刹车 brake', '']
+    asked = [q['query'] for q in json.loads((run/'split.json').read_text())['judged']][:40] + odd
+    fam = json.loads((run/'families.json').read_text())['family']
+    same = [len({h['family'] for h in ask(page, q, k=3, mode='dense')['hits']} & {fam[h['id']] for h in py.search(q, k=3, mode='static')}) for q in asked]
+    got, expected = status(page)['selfTest'].split('/'); assert got == expected  # The same pieces, the same table, the same codes
+    assert sum(same) >= .8*3*(len(asked)-1) and min(same[:-1]) > 0 and ask(page, 'new clutch')['tier'] == 'static'
+    s.rule = None; ready(page); assert ask(page, 'new clutch')['tier'] == 'transformer'
 
 def test_offline_reload(site, host, open_):
     s = host(site); page = open_(s); until(page, "navigator.serviceWorker.getRegistration().then(r => !!r?.active)")
@@ -144,8 +159,7 @@ def test_interrupted_download_resumes(site, host, open_, browser):
     again = set(s.parts()); assert again and not again & got
 
 def test_resumes_in_the_same_tab(site, host, open_):
-    s = host(site); m = json.loads((site/'site.json').read_text()); bad = {p['sha256'][:20] for p in m['files']['vectors']['parts']}
-    s.rule = lambda n: 'busy' if Path(n).stem in bad else None
+    s = host(site); s.rule = without(site, 'vectors')
     page = open_(s, None); until(page, f"/resumes by itself/.test({EL}.status.message)"); assert 'resumes' in text(page, '.note')
     s.rule = None; ready(page); assert status(page)['state'] == 'ready' and not page.evaluate(f"{EL}.shadowRoot.querySelector('.note').offsetHeight")
 
@@ -189,9 +203,10 @@ def test_two_models_are_never_mixed(site, host, open_, tmp_path):
 
 def test_self_test_refuses_wrong_answers(site, host, open_, tmp_path):
     shutil.copytree(site, tmp_path/'x'); f = tmp_path/'x'/'site.json'; m = json.loads(f.read_text())
-    for g in m['golden']['transformer']: g['expect'] = ['none']*3
-    f.write_text(json.dumps(m)); page = open_(host(tmp_path/'x'), 'keyword')
-    assert status(page)['state'] == 'degraded' and 'self-test' in text(page, '.note')
+    for tier,left in (('transformer','static'), ('static','keyword')):
+        for g in m['golden'][tier]: g['expect'] = ['none']*3
+        f.write_text(json.dumps(m)); page = open_(host(tmp_path/'x'), left)
+        assert status(page)['state'] == 'degraded' and f'self-test of {tier}' in text(page, '.note') and ask(page, 'radiator')['tier'] == left
 
 def test_no_webassembly(site, host, open_):
     page = open_(host(site, headers={'Content-Security-Policy': STRICT.replace(" 'wasm-unsafe-eval'", '')}), 'keyword')

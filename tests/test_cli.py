@@ -9,7 +9,7 @@ STAGES = ['catalog','families','queries','split','negatives','train','guard','ex
 def test_run_prints_the_table(run):
     out = run.with_suffix('.out').read_text()
     for s in STAGES: assert re.search(rf'^{s} +\d+ s', out, re.M), s
-    assert re.search(r'^  base +\d', out, re.M) and re.search(r'^  INT8 .*\+?\d', out, re.M)
+    assert re.search(r'^  base +\d', out, re.M) and re.search(r'^  shipped .*\+?\d', out, re.M)
     assert 'pairs/s' in out and 'GiB' in out and 'not worth it yet' in out
     assert '## human, ' in (run/'report.md').read_text() and 'data:image/png' in (run/'report.html').read_text()
     assert 'model-index' in (run/'model'/'README.md').read_text()
@@ -42,7 +42,7 @@ def test_without_queries(files, tmp_path):
 def test_judged_without_training(files, tmp_path):
     r = cli('run', '--run', tmp_path/'r', '--catalog', files/'my.csv', '--id', 'sku', '--title', 'name', '--judged', files/'judged.csv', '--set', 'search.dim=128')
     assert r.returncode == 0, r.stderr[-2000:]
-    assert re.search(r'^  INT8 .*\d', r.stdout, re.M) and 'tuned' not in r.stdout
+    assert re.search(r'^  shipped .*\d', r.stdout, re.M) and 'tuned' not in r.stdout
 
 def test_search_needs_no_torch(run):
     code = f"import sys; from embedding_search.search import Searcher; Searcher.load({str(run)!r}).search('x'); print([m for m in ('torch','transformers','sentence_transformers','datasets','pandas','optimum') if m in sys.modules])"

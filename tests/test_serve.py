@@ -4,7 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np, pytest
 from embedding_search.catalog import read_jsonl
-from embedding_search.encode import Encoder
+from embedding_search.search import Searcher
+from embedding_search.static import QueryEncoder
 from embedding_search.store import Store
 
 def free_port():
@@ -57,17 +58,18 @@ def test_run_without_a_store(run):
         listening = {l.split()[1].split(':')[0] for l in Path('/proc/net/tcp').read_text().splitlines()[1:] if l.split()[1].endswith(f':{s.port:04X}') and l.split()[3] == '0A'}
         assert listening == {'0100007F'}, 'bound to localhost and nothing else'
 
-def test_search(web, store):
+def test_search(web, store, run):
     a = web.json('/search?q=fix+the+radiator&k=3'); assert a['version'] == store.active() and a['hits'][0]['title'] == 'Repair of radiator'
     assert web.json('/search', dict(query='fix the radiator', k=3)) == a
     assert {h['category'] for h in web.json('/search', dict(query='new', category='clutch'))['hits']} == {'clutch'}
     grouped, flat = (web.json('/search', dict(query='brake pads', k=8, grouped=g))['hits'] for g in (True, False))
     assert not any(h['variants'] for h in flat) and len(flat) == 8
-    for mode in ('dense','keyword'): assert web.json('/search', dict(query='clutch', mode=mode))['hits'][0]['tier'] == mode
+    assert [h['id'] for h in web.json('/search', dict(query='fix the radiator', k=5, mode='static'))['hits']] == [h['id'] for h in Searcher.load(run).search('fix the radiator', 5, 'static')]
+    for mode in ('dense','static','keyword'): assert web.json('/search', dict(query='clutch', mode=mode))['hits'][0]['tier'] == mode
 
 def test_embed_as_text_embeddings_inference(web, run):
     v = web.json('/embed', dict(inputs=['new clutch', 'dirty battery']))
-    assert np.allclose(v, Encoder.load(run/'model').encode(['new clutch','dirty battery'], 'query', batch=1), atol=1e-6)
+    assert np.allclose(v, QueryEncoder.load(run/'model').encode(['new clutch','dirty battery'], 'query', batch=1), atol=1e-6)
     assert len(web.json('/embed', dict(inputs='one', dimensions=32))[0]) == 32
     info = web.json('/info')
     assert {'model_id','model_sha','model_dtype','model_type','max_concurrent_requests','max_input_length','max_batch_tokens','max_client_batch_size','auto_truncate','version'} <= set(info) and info['rows'] == 48
@@ -77,7 +79,7 @@ def test_openai_client(web, run):
     from openai import NotFoundError, OpenAI
     client = OpenAI(base_url=web.url+'/v1', api_key='none', max_retries=0)
     r = client.embeddings.create(model='embedding-search', input=['new clutch', 'dirty battery'])  # the client asks for base64
-    want = Encoder.load(run/'model').encode(['new clutch','dirty battery'], 'query', batch=1)
+    want = QueryEncoder.load(run/'model').encode(['new clutch','dirty battery'], 'query', batch=1)
     assert np.allclose([d.embedding for d in r.data], want, atol=1e-6) and r.usage.total_tokens > 4
     assert np.allclose(client.embeddings.create(model=r.model, input='new clutch', encoding_format='float').data[0].embedding, want[0], atol=1e-6)
     assert len(client.embeddings.create(model=r.model, input='x', dimensions=64).data[0].embedding) == 64

@@ -84,7 +84,8 @@ export class EmbeddingSearch extends HTMLElement {
   #showStatus() {
     const { state, progress, message, stored } = this.status, s = this.#strings;
     const percent = progress ? Math.floor(100 * progress.received / progress.total) : 0;
-    this.state.textContent = state === 'loading' ? this.status.tier === 'none' ? s.loading : progress ? s.learning(percent) : s.preparing : '';
+    const [wait, begin] = this.status.tier === 'keyword' ? [s.learning, s.preparing] : [s.improving, s.refining];
+    this.state.textContent = state === 'loading' ? this.status.tier === 'none' ? s.loading : progress ? wait(percent) : begin : '';
     this.bar.hidden = state !== 'loading'; if (progress) this.bar.value = progress.received / progress.total; else this.bar.removeAttribute('value');
     const say = state === 'error' || state === 'degraded' ? message : !stored ? s.notStored : '';
     if (this.note.textContent !== say) this.note.textContent = say;

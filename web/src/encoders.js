@@ -1,4 +1,6 @@
 // Query encoders. Each turns a text into a vector of the index's space; the worker loads them in the order of the manifest, the last ready one answers.
+import { readColumns } from './columns.js';
+import { features } from './text.js';
 
 /**
  * @callback Load
@@ -29,10 +31,42 @@ async function onnx(files, entry, { base, threads }) {
   };
 }
 
+/** @param {Float32Array} v */
+function unit(v) {
+  let s = 0; for (const x of v) s += x * x;
+  const n = Math.sqrt(s); if (n > 1e-12) for (let i = 0; i < v.length; i++) v[i] /= n;
+  return v;
+}
+
+/** Sums of learnt vectors of pieces of words: no graph, no tokenizer. @type {Load} */
+async function table(files) {
+  const c = readColumns(files.table), [buckets, width, full] = c.shape, { rows, scale } = c, axes = Float32Array.from(c.axes, (/** @type {number} */ x) => x / 32767);
+  return {
+    async encode(text) {
+      const z = new Float32Array(width), v = new Float32Array(full);
+      for (const f of features(text.slice(0, 2000), buckets)) for (let d = 0, p = f * width, s = scale[f]; d < width; d++, p++) z[d] += s * rows[p];
+      for (let d = 0, p = 0; d < width; d++) for (let i = 0; i < full; i++, p++) v[i] += z[d] * axes[p];
+      return unit(v);
+    },
+  };
+}
+
+/**
+ * The transformer's vector and the table's in one: the table counts by how much the two agree.
+ * @param {Float32Array} v
+ * @param {Float32Array} s
+ * @param {{weight: number, floor: number}} how
+ */
+export function join(v, s, { weight, floor }) {
+  let agree = 0; for (let i = 0; i < v.length; i++) agree += v[i] * s[i];
+  const w = weight * Math.max(0, (agree - floor) / (1 - floor));
+  return unit(v.map((x, i) => x + w * s[i]));
+}
+
 /** An encoder of your own: the module named in the manifest exports `load(files, entry)`. @type {Load} */
 async function module(files, entry, { base }) {
   return (await import(/* @vite-ignore */ new URL(/** @type {string} */ (entry.module), base).href)).load(files, entry);
 }
 
 /** @type {Record<string, Load>} */
-export const ENCODERS = { onnx, module };
+export const ENCODERS = { onnx, table, module };

@@ -6,6 +6,8 @@ export const STRINGS = {
   loading: 'Loading the catalog …',
   learning: (/** @type {number} */ percent) => `Words only so far: search by meaning is loading, ${percent} %`,
   preparing: 'Words only so far: search by meaning is starting …',
+  improving: (/** @type {number} */ percent) => `Searching by meaning. A better model is loading, ${percent} %`,
+  refining: 'Searching by meaning. A better model is starting …',
   by: /** @type {Record<string, string>} */ ({ keyword: 'by words', other: 'by meaning and words' }),
   found: (/** @type {number} */ k) => k === 1 ? '1 result' : `${n(k)} results`,
   announce: (/** @type {number} */ k, /** @type {string} */ first) => k ? `${k === 1 ? '1 result' : `${n(k)} results`}. First: ${first}` : 'Nothing found',

@@ -21,6 +21,38 @@ export function parse(text) {
 }
 
 /**
+ * Words as the table of the static encoder knows them: lower case, without accents.
+ * @param {string} text
+ * @returns {string[]}
+ */
+const plainWords = text => text.toLowerCase().normalize('NFKD').replace(/\p{M}+/gu, '').match(/[\p{L}\p{N}_]+/gu) ?? [];
+
+const UTF8 = new TextEncoder();
+/** FNV-1a and one more round of mixing. @param {string} piece @param {number} buckets */
+function bucket(piece, buckets) {
+  let h = 0x811c9dc5;
+  for (const b of UTF8.encode(piece)) h = Math.imul(h ^ b, 0x01000193);
+  h = Math.imul(h ^ h >>> 16, 0x85ebca6b);
+  return ((h ^ h >>> 13) >>> 0) % buckets;
+}
+
+/**
+ * Rows of the table that make up a text: each word, and its groups of three to five letters.
+ * @param {string} text
+ * @param {number} buckets
+ * @returns {number[]}
+ */
+export function features(text, buckets) {
+  const rows = [];
+  for (const word of plainWords(text)) {
+    const w = ['<', ...word, '>'];
+    rows.push(bucket(w.join(''), buckets));
+    for (let n = 3; n <= Math.min(5, w.length - 1); n++) for (let i = 0; i + n <= w.length; i++) rows.push(bucket(w.slice(i, i + n).join(''), buckets));
+  }
+  return rows;
+}
+
+/**
  * Edit distance (insert, delete, replace, swap), or `max + 1` when it is larger.
  * @param {string} a What was typed
  * @param {string} b What it is compared with

@@ -71,7 +71,7 @@ export interface Encoder {
 
 /** @internal */ export interface Part { sha256: string; size: number }
 /** @internal */ export interface File { sha256: string; bytes: number; parts: Part[] }
-/** @internal */ export interface EncoderEntry { name: string; kind: string; module?: string; model_space: string; prompt: string; max_tokens: number; files: Record<string, string> }
+/** @internal */ export interface EncoderEntry { name: string; kind: string; module?: string; model_space: string; prompt: string; max_tokens: number; files: Record<string, string>; join?: { with: string; weight: number; floor: number } }
 /** @internal */ export interface Manifest {
   format: number; version: string; name: string; counts: { rows: number; families: number; categories: number };
   files: Record<string, File>; vectors: { dim: number; model_space: string } | null; encoders: EncoderEntry[];

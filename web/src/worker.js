@@ -1,7 +1,7 @@
 // The search itself, off the main thread: loads what is stored, downloads what is missing, swaps in a new version when all of it is here.
 import { Catalog } from './catalog.js';
 import { readColumns } from './columns.js';
-import { ENCODERS } from './encoders.js';
+import { ENCODERS, join } from './encoders.js';
 import { rank, variants } from './rank.js';
 import { Corrupt, ensure, read, Store, sweep, Unreachable } from './store.js';
 import { Vectors } from './vectors.js';
@@ -69,9 +69,10 @@ async function addEncoder(s, e) {
   s.vectors ??= new Vectors(await read(store, options.base, s.manifest.files.vectors));
   const threads = globalThis.crossOriginIsolated ? options.threads : 1, load = ENCODERS[e.kind];
   if (!load) throw new Error(`no encoder of kind ${e.kind} in this page`);
-  const encoder = await load(files, e, { base: options.base, threads });
-  await selfTest(s, e, encoder);
-  s.encoders.push({ name: e.name, encode: encoder.encode, release: encoder.release });
+  const { encode: alone, release } = await load(files, e, { base: options.base, threads }), { join: how } = e, beside = how && s.encoders.find(x => x.name === how.with);
+  const encode = beside ? async (/** @type {string} */ text) => join(await alone(text), await beside.encode(text), how) : alone;
+  await selfTest(s, e, { encode });
+  s.encoders.push({ name: e.name, encode, release });
 }
 
 /** Golden queries of the build must give the build's results. @param {import('./types').State} s @param {import('./types').EncoderEntry} e @param {import('./types').Encoder} encoder */
@@ -102,8 +103,11 @@ async function advance(m) {
     catch (x) { if (x instanceof Unreachable) throw x; faults.push(because(x)); }
   }
   if (s !== state || first) { await store.put('meta', 'current', m); use(s); sweep(store, [m]).catch(() => {}); }
-  tell({ progress: null, tier: s.encoders.at(-1)?.name ?? 'keyword', state: faults.length ? 'degraded' : 'ready', message: faults.length ? `Searching ${s.encoders.length ? `with ${s.encoders.at(-1)?.name}` : 'by keywords'} only: ${faults.join('; ')}` : '', stored: store.persistent });
+  tell({ progress: null, tier: s.encoders.at(-1)?.name ?? 'keyword', state: faults.length ? 'degraded' : 'ready', message: faults.length ? `Searching ${without(s)}: ${faults.join('; ')}` : '', stored: store.persistent });
 }
+
+/** What is left. @param {import('./types').State} s */
+const without = s => `${s.encoders.length ? `with the ${s.encoders.at(-1)?.name} model` : 'by keywords'} only`;
 
 /** One assignment swaps catalog, vectors and encoders together. @param {import('./types').State} s @param {Record<string, any>} [change] */
 function use(s, change = {}) {
@@ -155,9 +159,9 @@ async function answer(id, ask) {
   const reply = (/** @type {any} */ r, /** @type {boolean} */ final) => postMessage({ type: 'result', id, final, result: { ...r, query: ask.text, version: s?.manifest.version ?? '', ms: performance.now() - from } });
   try {
     if (!s) throw new Error(status.message || 'The catalog is still loading.');
-    const encoder = ask.mode === 'keyword' ? null : s.encoders.at(-1);
+    const encoder = ask.mode === 'keyword' ? null : s.encoders.at(-1), quick = s.encoders.length > 1 ? s.encoders[0] : null;
     if (!encoder || !ask.text.trim()) return reply(rank(s, ask), true);
-    if (pace > SLOW) reply(rank(s, ask), false);
+    if (pace > SLOW) reply(rank(s, quick ? { ...ask, vector: await quick.encode(ask.text), tier: quick.name } : ask), false);
     const t = performance.now();
     try {
       const vector = await encoder.encode(ask.text);
@@ -165,8 +169,9 @@ async function answer(id, ask) {
       reply(rank(s, { ...ask, vector, tier: encoder.name }), true);
     } catch (e) {
       if (e instanceof RangeError && /category/.test(because(e))) throw e;
-      s.encoders.pop(); tell({ tier: s.encoders.at(-1)?.name ?? 'keyword', state: 'degraded', message: `Searching by keywords only: ${because(e)}` });
-      reply(rank(s, ask), true);
+      s.encoders.pop(); pace = 0;
+      tell({ tier: s.encoders.at(-1)?.name ?? 'keyword', state: 'degraded', message: `Searching ${without(s)}: ${because(e)}` });
+      await answer(id, ask);
     }
   } catch (e) { postMessage({ type: 'result', id, final: true, error: because(e) }); }
 }
