@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['app', 'RunOption', 'HELP', 'store_app', 'StoreOption', 'JsonOption', 'override', 'own_catalog', 'settings_of',
-           'with_written', 'run_until', 'stage_command', 'show', 'finish', 'show_plan', 'ask_for', 'with_chat',
-           'show_preview', 'keep', 'write_queries', 'queries_command', 'logs_command', 'pairs_command', 'gate_command',
-           'search_command', 'serve_command', 'index_stage', 'index_build', 'index_list', 'index_activate',
-           'index_rollback', 'index_gc', 'index_diff', 'index_verify', 'index_export', 'site_command', 'main']
+           'with_written', 'size_setting', 'run_until', 'stage_command', 'show', 'finish', 'show_plan', 'ask_for',
+           'with_chat', 'show_preview', 'keep', 'write_queries', 'queries_command', 'logs_command', 'pairs_command',
+           'gate_command', 'search_command', 'serve_command', 'index_stage', 'index_build', 'index_list',
+           'index_activate', 'index_rollback', 'index_gc', 'index_diff', 'index_verify', 'index_export', 'site_command',
+           'main']
 
 # %% ../nbs/32_cli.ipynb #ac34c8df
 import errno, json, os, sys, tomllib
@@ -82,7 +83,15 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help="Teach a tiny embedding model your catalog's vocabulary, and search it by meaning. Start with: embedding-search run --help")
 RunOption = Annotated[Path, typer.Option('--run', help='Folder of the run')]
 
-# %% ../nbs/32_cli.ipynb #983aec91
+# %% ../nbs/32_cli.ipynb #333b14af
+def size_setting(
+    size:str, # `full`, `small`, or empty: as it is set
+)->list[str]: # Changes as `override` reads them
+    "What `--size` stands for."
+    if size not in ('','full','small'): raise InputError(f"--size {size}: full or small")
+    return [f"export.vocabulary=\"{'used' if size == 'small' else 'all'}\""] if size else []
+
+# %% ../nbs/32_cli.ipynb #d92dac0a
 def run_until(
     stage:str, # Last stage
     run:RunOption=Path('runs/demo'), # Folder of the run
@@ -96,11 +105,12 @@ def run_until(
     queries:Annotated[str, typer.Option(help='Training queries, columns query,id; without them base model and BM25 are used')]='', # Training queries
     judged:Annotated[str, typer.Option(help='Real queries to judge by, columns query,id; never trained on')]='', # Judged queries
     base:Annotated[str, typer.Option(help='Base model: a name, a hub id or a folder')]='', # Base model
+    size:Annotated[str, typer.Option(help='full, or small: only the word pieces that catalog and queries use, two thirds of the download')]='', # Size
     set_:Annotated[Optional[list[str]], typer.Option('--set', help='Change one setting, e.g. --set train.epochs=2')]=None, # Overrides
 )->dict: # The manifest
     "Run all stages up to `stage`."
     s = settings_of(run, settings, catalog=catalog, id=id, title=title, category=category, text=text, sql=sql, queries=queries, judged=judged)
-    s = with_written(run, override(s, [*(set_ or []), *([f'train.base="{base}"'] if base else [])]))
+    s = with_written(run, override(s, [*(set_ or []), *([f'train.base="{base}"'] if base else []), *size_setting(size)]))
     from embedding_search.encode import pin_threads
     pin_threads(s.threads)
     from embedding_search.pipeline import Run

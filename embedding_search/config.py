@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['PRICES', 'InputError', 'CatalogSettings', 'FamilySettings', 'QuerySettings', 'SplitSettings', 'NegativeSettings',
            'TrainSettings', 'EvaluateSettings', 'GateSettings', 'SearchSettings', 'Price', 'GenerateSettings',
-           'LogSettings', 'AugmentSettings', 'GuardSettings', 'ShiftSettings', 'StaticSettings', 'ServeSettings',
-           'SiteSettings', 'Settings', 'load_settings']
+           'LogSettings', 'AugmentSettings', 'GuardSettings', 'ExportSettings', 'ShiftSettings', 'StaticSettings',
+           'ServeSettings', 'SiteSettings', 'Settings', 'load_settings']
 
 # %% ../nbs/00_config.ipynb #8d9559bf
 import tomllib
@@ -183,6 +183,11 @@ class GuardSettings(_Table):
     queries:int = Field(500, ge=50, description='Held-out queries of each part that are looked at, chosen by seed')
     titles:int = Field(4000, ge=100, description='Titles they are searched among, the answers included')
 
+# %% ../nbs/00_config.ipynb #9fbcee2d
+class ExportSettings(_Table):
+    "What becomes ONNX."
+    vocabulary:Literal['all','used'] = Field('all', description='Word pieces that stay in the model: all of the base model, or those that catalog and queries use')
+
 # %% ../nbs/00_config.ipynb #2d671797
 class ShiftSettings(_Table):
     "How titles are moved towards their queries."
@@ -192,13 +197,14 @@ class ShiftSettings(_Table):
     titles:int = Field(8000, ge=0, description='Titles with queries to learn from, chosen by seed; 0: all')
     queries:int = Field(5, ge=0, description='Queries of each that are used; 0: all')
 
-# %% ../nbs/00_config.ipynb #640eee1d
+# %% ../nbs/00_config.ipynb #f4bbcaab
 class StaticSettings(_Table):
     "The query encoder without a transformer."
     weight:float = Field(2, ge=0, description="Its weight beside the transformer's 1 where both agree; 0: none is learnt")
     floor:float = Field(.4, ge=-1, lt=1, description='Cosine of the two at which agreement begins')
     buckets:int = Field(16_384, ge=64, description='Rows of its table, onto which pieces of words are hashed')
     width:int = Field(160, ge=8, description='Dimensions of its table')
+    levels:int = Field(10, ge=1, le=127, description='Steps from zero to the largest value of a row; fewer pack better')
     epochs:int = Field(8, ge=1, description='Passes over queries and titles')
     batch_size:int = Field(1024, ge=2, description='Texts a step; the other titles of the batch are negatives')
     learning_rate:float = Field(.003, gt=0)
@@ -227,7 +233,7 @@ class SiteSettings(_Table):
     keyword_weight:float = Field(.2, ge=0, description='Weight of keywords in the fusion, beside 1 for the vectors')
     endpoint:str = Field('', description='Address to which a visitor may send the log; empty: nowhere')
 
-# %% ../nbs/00_config.ipynb #6726c485
+# %% ../nbs/00_config.ipynb #d00a0915
 class Settings(_Table):
     "All settings of a run."
     seed:int = 42
@@ -239,6 +245,7 @@ class Settings(_Table):
     negatives:NegativeSettings = NegativeSettings()
     train:TrainSettings = TrainSettings()
     guard:GuardSettings = GuardSettings()
+    export:ExportSettings = ExportSettings()
     shift:ShiftSettings = ShiftSettings()
     static:StaticSettings = StaticSettings()
     evaluate:EvaluateSettings = EvaluateSettings()

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STAGES', 'digest', 'versions', 'Run', 'file_hash', 'put_first']
 
-# %% ../nbs/26_pipeline.ipynb #12556312
+# %% ../nbs/26_pipeline.ipynb #bf69db78
 import hashlib, json, platform, random, resource, shutil, time
 from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +18,7 @@ from .augment import augment
 from .catalog import norm, read_catalog, read_jsonl, write_jsonl
 from .config import InputError, Settings
 from .encode import TorchEncoder, base_path, cached_vectors, drop_beside, load_model, pin_threads, sha256, truncate
-from .export import export as export_model, write_hashes
+from .export import export as export_model, keep_pieces, write_hashes
 from .families import exact_duplicates, find_families
 from .guard import guard as choose
 from .logs import learn_from, mix
@@ -292,7 +292,7 @@ def dev(self:Run)->dict[str,list[dict]]: # Part to `{'query','ids'}`
     "Queries of each part that may be tuned on."
     return {p: [x for x in q if x['part']=='dev'] for p,q in self.parts().items() if isinstance(q, list) and p != 'train'}
 
-# %% ../nbs/26_pipeline.ipynb #a72027ed
+# %% ../nbs/26_pipeline.ipynb #2429e7f0
 @patch
 def guard(self:Run, after:str)->str: # Fingerprint
     "Choose the model between the base model and `tuned/`, into `model/` and `guard.json`."
@@ -302,18 +302,31 @@ def guard(self:Run, after:str)->str: # Fingerprint
         rows, share, why = choose(t.base, self.folder/'tuned', self.folder/'model', self.dev(), {r['id']: r['title'] for r in self.rows()}, s, t.max_tokens, self.settings.seed, bar)
         (self.folder/'guard.json').write_text(json.dumps(dict(share=share, why=why, curve=rows, settings=s.model_dump())))
         self.log(f"           {why}")
-        return dict(share=share)
-    return self.stage('guard', [s.model_dump(), t.base, after, *(file_hash(f) for f in [s.probe] if f)], ['model/model.safetensors','guard.json'], work)
+        return dict(share=share) | self._smaller()
+    return self.stage('guard', [s.model_dump(), t.base, after, *self._size(), *(file_hash(f) for f in [s.probe] if f)], ['model/model.safetensors','guard.json'], work)
 
-# %% ../nbs/26_pipeline.ipynb #34f4b8c3
+# %% ../nbs/26_pipeline.ipynb #953f8451
+@patch
+def _size(self:Run):
+    "What a stage that writes `model/` depends on beside."
+    return [] if self.settings.export.vocabulary == 'all' else [self.settings.export.vocabulary]
+
+@patch
+def _smaller(self:Run):
+    "Drop word pieces from `model/`, if that is wanted; counts."
+    if not self._size(): return {}
+    asked = [p['query'] for p in read_jsonl(self.folder/'groups.jsonl')] if self.learns() else []
+    return keep_pieces(self.folder/'model', [r['title'] for r in self.rows()]+asked)
+
+# %% ../nbs/26_pipeline.ipynb #c6cc44bb
 @patch
 def untrained(self:Run)->str: # Fingerprint
     "Put the base model into `model/` unchanged."
     t = self.settings.train
     def work(_):
         load_model(t.base, t.max_tokens).save_pretrained(str(self.folder/'model'))
-        return dict(base=t.base)
-    return self.stage('train', ['untrained', t.base, t.max_tokens], ['model/model.safetensors'], work)
+        return dict(base=t.base) | self._smaller()
+    return self.stage('train', ['untrained', t.base, t.max_tokens, *self._size()], ['model/model.safetensors'], work)
 
 # %% ../nbs/26_pipeline.ipynb #76dd0b3c
 @patch

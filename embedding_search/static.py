@@ -118,7 +118,7 @@ class QueryEncoder(Encoder):
     "An exported model whose queries are joined by its static encoder, if it has one."
     static = None
 
-# %% ../nbs/18_static.ipynb #eddf11b5
+# %% ../nbs/18_static.ipynb #814dee27
 @patch(cls_method=True)
 def load(cls:QueryEncoder,
     folder:str|Path, # Exported model
@@ -127,7 +127,8 @@ def load(cls:QueryEncoder,
 )->'QueryEncoder': # Ready to encode
     "The exported model in `folder` with its static encoder, both hash-checked."
     e = Encoder.load.__func__(cls, folder, threads=threads, dim=dim)
-    e.static = StaticEncoder.load(folder, e.dim)
+    s = StaticEncoder.load(folder, e.dim)
+    e.static = s if s and s.axes.shape[1] >= e.dim else None
     return e
 
 # %% ../nbs/18_static.ipynb #73b56ae0
@@ -182,12 +183,13 @@ def first_table(
     holds = csr_matrix((np.ones(len(flat), np.float32), flat, at), shape=(len(wanted), buckets))
     return holds.T @ (wanted-wanted.mean(0)) / count**1.5
 
-# %% ../nbs/18_static.ipynb #4ddc1355
+# %% ../nbs/18_static.ipynb #d6be7bd3
 def whole_rows(
     table:np.ndarray, # float32 `(buckets, width)`
+    levels:int=10, # Steps from zero to the largest value of a row
 )->tuple[np.ndarray,np.ndarray]: # int8 of the same shape, and float32 `(buckets,)` scales
     "`table` in whole numbers, one scale a row."
-    scale = np.maximum(np.abs(table).max(1), 1e-12)/127
+    scale = np.maximum(np.abs(table).max(1), 1e-12)/levels
     return np.rint(table/scale[:, None]).astype(np.int8), scale.astype(np.float32)
 
 # %% ../nbs/18_static.ipynb #3c9c0287
@@ -215,7 +217,7 @@ def contrast(
     scores = scale*normalize(bag(*map(torch.from_numpy, some_bags(bags, which))), dim=-1) @ to[own].T
     return cross_entropy(scores.masked_fill(torch.from_numpy(same), -1e4), torch.arange(len(which)))
 
-# %% ../nbs/18_static.ipynb #f2ece94e
+# %% ../nbs/18_static.ipynb #4cf4ce4e
 def learn_static(
     texts:list[str], # Queries and titles
     answer:np.ndarray, # int `(n,)` number of the title that each should find
@@ -238,7 +240,7 @@ def learn_static(
         for i in range(0, len(order)-size+1, size):
             loss = contrast(bag, bags, order[i:i+size], to, answer, family, cfg.scale)
             adam.zero_grad(); loss.backward(); adam.step(); pace.step()
-    return StaticEncoder(*whole_rows(bag.weight.detach().numpy()), np.rint(axes*32767).astype(np.int16), cfg.weight, cfg.floor)
+    return StaticEncoder(*whole_rows(bag.weight.detach().numpy(), cfg.levels), np.rint(axes*32767).astype(np.int16), cfg.weight, cfg.floor)
 
 # %% ../nbs/18_static.ipynb #a2ace8dc
 def lessons(

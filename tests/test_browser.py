@@ -229,6 +229,12 @@ def test_same_results_as_python(run, site, host, open_):
     same = [len({h['family'] for h in ask(page, q, k=3, mode='dense')['hits']} & {fam[h['id']] for h in py.search(q, k=3, mode='dense')}) for q in queries]
     assert sum(same) >= .8*3*len(queries) and sum(map(bool, same)) == len(queries)
 
+def test_index_cut_to_fewer_dimensions(run, host, open_, tmp_path):
+    shutil.copytree(run, tmp_path/'r', ignore=shutil.ignore_patterns('checkpoints'))
+    for stage,more in (('static', ['--set', 'search.dim=128']), ('site', ['--out', tmp_path/'cut'])): r = cli(stage, '--run', tmp_path/'r', *more); assert r.returncode == 0, r.stderr
+    page = open_(host(tmp_path/'cut')); assert status(page)['state'] == 'ready' and json.loads((tmp_path/'cut'/'site.json').read_text())['vectors']['dim'] <= 128
+    type_(page, 'fix the radiator'); assert ids(page)[0][:3] == '06/'
+
 def test_other_encoders(site, run, host, open_, tmp_path):
     "A tier of one's own: any module whose vectors live in the index's space."
     x = tmp_path/'x'; shutil.copytree(site, x); m = json.loads((x/'site.json').read_text()); py = Searcher.load(run)

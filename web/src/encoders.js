@@ -31,8 +31,8 @@ async function onnx(files, entry, { base, threads }) {
   };
 }
 
-/** @param {Float32Array} v */
-function unit(v) {
+/** `v`, made one long in place. @param {Float32Array} v */
+export function unit(v) {
   let s = 0; for (const x of v) s += x * x;
   const n = Math.sqrt(s); if (n > 1e-12) for (let i = 0; i < v.length; i++) v[i] /= n;
   return v;

@@ -1,7 +1,7 @@
 // The search itself, off the main thread: loads what is stored, downloads what is missing, swaps in a new version when all of it is here.
 import { Catalog } from './catalog.js';
 import { readColumns } from './columns.js';
-import { ENCODERS, join } from './encoders.js';
+import { ENCODERS, join, unit } from './encoders.js';
 import { rank, variants } from './rank.js';
 import { Corrupt, ensure, read, Store, sweep, Unreachable } from './store.js';
 import { Vectors } from './vectors.js';
@@ -69,7 +69,9 @@ async function addEncoder(s, e) {
   s.vectors ??= new Vectors(await read(store, options.base, s.manifest.files.vectors));
   const threads = globalThis.crossOriginIsolated ? options.threads : 1, load = ENCODERS[e.kind];
   if (!load) throw new Error(`no encoder of kind ${e.kind} in this page`);
-  const { encode: alone, release } = await load(files, e, { base: options.base, threads }), { join: how } = e, beside = how && s.encoders.find(x => x.name === how.with);
+  const { encode: whole, release } = await load(files, e, { base: options.base, threads }), { join: how } = e, full = s.vectors.full;
+  const alone = async (/** @type {string} */ text) => { const v = await whole(text); return v.length > full ? unit(v.slice(0, full)) : v; };  // a Matryoshka size
+  const beside = how && s.encoders.find(x => x.name === how.with);
   const encode = beside ? async (/** @type {string} */ text) => join(await alone(text), await beside.encode(text), how) : alone;
   await selfTest(s, e, { encode });
   s.encoders.push({ name: e.name, encode, release });
