@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from conftest import SMALL, cli, write_csv
 
-STAGES = ['catalog','families','queries','split','negatives','train','guard','export','shift','index','evaluate']
+STAGES = ['catalog','families','queries','split','negatives','train','guard','export','shift','index','static','evaluate']
 
 def test_run_prints_the_table(run):
     out = run.with_suffix('.out').read_text()
@@ -33,16 +33,19 @@ def test_search(run):
     assert r.returncode == 0 and 'Repair of radiator' in r.stdout.splitlines()[0]
     hits = [json.loads(l) for l in cli('search', 'new clutch', '--run', run, '--category', 'clutch', '--json').stdout.splitlines()]
     assert hits and {h['category'] for h in hits} == {'clutch'}
+    r = cli('search', 'fix the radiater', '--run', run, '--mode', 'static', '-k', 1); assert r.returncode == 0 and 'Repair of radiator' in r.stdout
 
 def test_without_queries(files, tmp_path):
     r = cli('run', '--run', tmp_path/'r', '--catalog', files/'my.csv', '--id', 'sku', '--title', 'name')
     assert r.returncode == 0 and 'no training queries' in r.stdout and 'query,id' in r.stdout
     assert 'Repair of clutch' in cli('search', 'clutch repair', '--run', tmp_path/'r', '-k', 1).stdout
+    r = cli('search', 'clutch', '--run', tmp_path/'r', '--mode', 'static'); assert r.returncode == 2 and 'no static encoder' in r.stderr
 
 def test_judged_without_training(files, tmp_path):
-    r = cli('run', '--run', tmp_path/'r', '--catalog', files/'my.csv', '--id', 'sku', '--title', 'name', '--judged', files/'judged.csv', '--set', 'search.dim=128')
+    r = cli('run', '--run', tmp_path/'r', '--catalog', files/'my.csv', '--id', 'sku', '--title', 'name', '--judged', files/'judged.csv', '--set', 'search.dim=128', '--size', 'small')
     assert r.returncode == 0, r.stderr[-2000:]
     assert re.search(r'^  shipped .*\d', r.stdout, re.M) and 'tuned' not in r.stdout
+    assert json.loads((tmp_path/'r'/'manifest.json').read_text())['export']['counts']['model_quantized.onnx'] < 13
 
 def test_search_needs_no_torch(run):
     code = f"import sys; from embedding_search.search import Searcher; Searcher.load({str(run)!r}).search('x'); print([m for m in ('torch','transformers','sentence_transformers','datasets','pandas','optimum') if m in sys.modules])"
