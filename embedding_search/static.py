@@ -70,7 +70,7 @@ class StaticEncoder:
         self.table, self.scale, self.axes, self.weight, self.floor = table, scale, axes, weight, floor
         self.dim = dim or axes.shape[1]
 
-# %% ../nbs/18_static.ipynb #3b8c2af6
+# %% ../nbs/18_static.ipynb #bb2cb572
 @patch
 def encode(self:StaticEncoder,
     texts:list[str], # Texts to encode
@@ -78,11 +78,11 @@ def encode(self:StaticEncoder,
     **kwargs, # What other encoders take: `progress`, `batch`
 )->np.ndarray: # float32 `(len(texts), dim)`, rows of length 1, or 0 for a text without words
     "Unit vectors of `texts`."
-    z = np.zeros((len(texts), self.table.shape[1]), np.float32)
-    for i,t in enumerate(texts):
+    v, axes = np.zeros((len(texts), self.axes.shape[1]), np.float32), self.axes/np.float32(32767)
+    for i,t in enumerate(texts):  # One by one: a product of all at once would differ in its last bits with their number
         f = features(t, len(self.table))
-        if f: z[i] = self.scale[f] @ self.table[f].astype(np.float32)
-    return truncate(z @ (self.axes/np.float32(32767)), self.dim)
+        if f: v[i] = self.scale[f] @ self.table[f].astype(np.float32) @ axes
+    return truncate(v, self.dim)
 
 # %% ../nbs/18_static.ipynb #1a80069a
 @patch
