@@ -223,12 +223,12 @@ class ServeSettings(_Table):
     cors:list[str] = Field([], description='Origins whose pages may ask, such as https://shop.example; none by default')
     log_queries:bool = Field(False, description='Write query texts into the log')
 
-# %% ../nbs/00_config.ipynb #53bc6eab
+# %% ../nbs/00_config.ipynb #7b9fe688
 class SiteSettings(_Table):
     "The search page for browsers."
     name:str = Field('', description='Title of the page; empty: the name of the catalog file')
     dim:int = Field(256, ge=8, description='Principal axes kept of the vectors')
-    levels:int = Field(45, ge=3, le=127, description='Steps from zero to the largest value along an axis')
+    levels:int = Field(41, ge=3, le=127, description='Steps from zero to the largest value along an axis')
     rrf_k:int = Field(10, ge=1, description='Constant of reciprocal rank fusion')
     keyword_weight:float = Field(.2, ge=0, description='Weight of keywords in the fusion, beside 1 for the vectors')
     endpoint:str = Field('', description='Address to which a visitor may send the log; empty: nowhere')
