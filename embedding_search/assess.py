@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['PARTS', 'Shipped', 'Bench']
 
-# %% ../nbs/25_assess.ipynb #ff8f6cd5
+# %% ../nbs/25_assess.ipynb #c1823d5d
 import json, random, time
 from collections import Counter
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -109,7 +109,7 @@ def slices(self:Bench,
     "Which queries belong to which slice."
     return self.corpus.slices(queries, self.words, self.taught, self.size, self.below)
 
-# %% ../nbs/25_assess.ipynb #befb339b
+# %% ../nbs/25_assess.ipynb #67e69169
 @patch
 def systems(self:Bench)->dict[str,Callable]: # Name to a function from queries to scores
     "All systems that are compared."
@@ -119,16 +119,15 @@ def systems(self:Bench)->dict[str,Callable]: # Name to a function from queries t
     def moved(rule):
         once = cache(lambda: rule.move(self.vectors('tuned', c.titles, 'title')))
         return lambda qs: dense_scores(self.vectors('tuned', texts(qs), 'query'), once(), s.search.dim)
-    def of(shipped, encode=None):
-        v, encode = shipped.titles(c.titles), encode or shipped.encoder.encode
-        return lambda qs: dense_scores(encode(texts(qs), 'query'), v)
-    ours, e = of(self.shipped), self.shipped.encoder
+    def of(v, encode): return lambda qs: dense_scores(encode(texts(qs), 'query'), v)
+    e, v = self.shipped.encoder, self.shipped.titles(c.titles)
+    ours = of(v, e.encode)
     out = {'BM25': bm25, 'base': torch('base', None)}
     if self.pairs: out |= {f"tuned{f' {d}d' if d else ''}": torch('tuned', d) for d in (None, *sorted(s.train.dims, reverse=True)[1:])}
     if rule := Shift.load(self.folder/'model'): out['tuned + shift'] = moved(rule)
-    if e.static: out |= {'static': of(self.shipped, e.static.encode), 'INT8': of(self.shipped, lambda t, kind: Encoder.encode(e, t, kind))}
+    if e.static: out |= {'static': of(v, e.static.encode), 'INT8': of(v, partial(Encoder.encode, e))}
     out |= {'shipped': ours, 'shipped + BM25': lambda qs: fused_scores(ours(qs), bm25(qs), s.search.keyword_weight, s.search.rrf_k)}
-    if a := s.evaluate.against: out[f'shipped of {Path(a).name}'] = of(Shipped(a, s.threads))
+    if a := s.evaluate.against: other = Shipped(a, s.threads); out[f'shipped of {Path(a).name}'] = of(other.titles(c.titles), other.encoder.encode)
     return out
 
 # %% ../nbs/25_assess.ipynb #9906a897
@@ -181,7 +180,7 @@ def explain(self:Bench,
     if category.any(): out['calibration'] = calibration(systems['shipped'](some), some, c, category)
     return out | dict(keystrokes=keystrokes(c, self.sample(queries, 300), {s: systems[s] for s in ('BM25','base','shipped','shipped + BM25')}))
 
-# %% ../nbs/25_assess.ipynb #3438dd55
+# %% ../nbs/25_assess.ipynb #628c42ad
 @patch
 def cost(self:Bench,
     n:int=40, # Queries that are timed, one by one
@@ -196,7 +195,7 @@ def cost(self:Bench,
     top = lambda encode: lambda t: np.argpartition(-(encode([t], 'query')[0] @ v.T), min(10, m-1))[:10]
     runs = {'BM25': (self.keywords.scores, 0, mb(*(p for p in (f/'index'/'keyword').rglob('*') if p.is_file()))),
             'FP32': (top(full.encode), mb(onnx/'model.onnx'), v.nbytes/1e6)}
-    if e.static: runs |= {'static': (top(e.static.encode), mb(onnx/'static.npz'), v.nbytes/2e6), 'INT8': (top(lambda t, kind: Encoder.encode(e, t, kind)), mb(onnx/'model_quantized.onnx'), v.nbytes/2e6)}
+    if e.static: runs |= {'static': (top(e.static.encode), mb(onnx/'static.npz'), v.nbytes/2e6), 'INT8': (top(partial(Encoder.encode, e)), mb(onnx/'model_quantized.onnx'), v.nbytes/2e6)}
     runs['shipped'] = top(e.encode), mb(onnx/'model_quantized.onnx', *([onnx/'static.npz'] if e.static else [])), v.nbytes/2e6
     for name,(call,model,vectors) in runs.items():
         took = []

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['schema', 'MilvusStore', 'MilvusSearcher', 'found_in']
 
-# %% ../nbs/31_milvus.ipynb #c9c73a21
+# %% ../nbs/31_milvus.ipynb #6e6165db
 import json
 from pathlib import Path
 import numpy as np
@@ -14,7 +14,7 @@ from .catalog import norm
 from .config import InputError
 from .search import FIELDS, MODES, as_hit, distinct_titles, fold, fuse, number
 from .shift import TitleEncoder
-from .static import QueryEncoder, static_of
+from .static import QueryEncoder, query_vector
 from .store import encoder_parts, fingerprint, gate
 
 # %% ../nbs/31_milvus.ipynb #43656344
@@ -123,7 +123,7 @@ def _near(self:MilvusSearcher, field, what, depth, category):
     found = self.client.search(self.version, [what], anns_field=field, limit=min(depth, 16384), filter=only, output_fields=['family'])[0]
     return {h['row']: (h['distance'], h['entity']['family']) for h in found}
 
-# %% ../nbs/31_milvus.ipynb #701af417
+# %% ../nbs/31_milvus.ipynb #5c57f8ce
 @patch
 def search(self:MilvusSearcher,
     query:str, # Search text
@@ -137,8 +137,8 @@ def search(self:MilvusSearcher,
     if mode not in MODES: raise InputError(f"mode {mode!r} is none of {', '.join(MODES)}")
     if not query.strip() or k < 1: return []
     depth, dense, words = max(200, 20*k), {}, {}
-    if mode == 'static': vector = static_of(self.encoder).encode([query])[0]
-    if mode != 'keyword': dense = self._near('vector', (self.encoder.encode([query], 'query')[0] if vector is None else vector).tolist(), depth, category)
+    if vector is None and mode != 'keyword': vector = query_vector(self.encoder, query, mode == 'static')
+    if mode != 'keyword': dense = self._near('vector', vector.tolist(), depth, category)
     if mode in ('keyword','hybrid'): words = self._near('words', query, depth, category)
     family = {r: f for x in (dense, words) for r,(_,f) in x.items()}
     score = {r: s for x in (dense, words) for r,(s,_) in x.items()}

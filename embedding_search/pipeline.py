@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STAGES', 'digest', 'versions', 'Run', 'file_hash', 'put_first']
 
-# %% ../nbs/26_pipeline.ipynb #bf69db78
+# %% ../nbs/26_pipeline.ipynb #bcfbde22
 import hashlib, json, platform, random, resource, shutil, time
 from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +18,7 @@ from .augment import augment
 from .catalog import norm, read_catalog, read_jsonl, write_jsonl
 from .config import InputError, Settings
 from .encode import TorchEncoder, base_path, cached_vectors, drop_beside, load_model, pin_threads, sha256, truncate
-from .export import export as export_model, keep_pieces, write_hashes
+from .export import export as export_model, keep_pieces
 from .families import exact_duplicates, find_families
 from .guard import guard as choose
 from .logs import learn_from, mix
@@ -337,13 +337,13 @@ def export(self:Run, after:str)->str: # Fingerprint
         return export_model(self.folder/'model')
     return self.stage('export', [after], ['model/onnx/sha256.json'], work)
 
-# %% ../nbs/26_pipeline.ipynb #7c1b810c
+# %% ../nbs/26_pipeline.ipynb #d9cc70c9
 @patch
 def shift(self:Run, after:str)->str: # Fingerprint
     "Learn from the training queries how titles are moved, into `model/onnx/shift.npz`."
     s, model = self.settings.shift, self.folder/'model'
     def work(_):
-        write_hashes(model)
+        for name in ('shift','static'): drop_beside(model, name)
         if not s.weight: return {}
         known = some_queries(read_jsonl(self.folder/'groups.jsonl'), s.titles, s.queries, self.settings.seed)
         return learn_shift(known, {r['id']: r['title'] for r in self.rows()}, model, s, self.settings.threads, self.progress)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MODES', 'FIELDS', 'distinct_titles', 'build_index', 'number', 'Groups', 'Searcher', 'fuse', 'fold', 'as_hit']
 
-# %% ../nbs/19_search.ipynb #f9758f4c
+# %% ../nbs/19_search.ipynb #f7002f4e
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +15,7 @@ from .catalog import norm, read_jsonl, write_jsonl
 from .config import InputError
 from .encode import top_k
 from .keyword import Keywords
-from .static import QueryEncoder, static_of
+from .static import QueryEncoder, query_vector
 
 # %% ../nbs/19_search.ipynb #a9c3c260
 def distinct_titles(
@@ -114,7 +114,7 @@ def load(cls:Searcher,
 # %% ../nbs/19_search.ipynb #5081f561
 MODES = ('hybrid','dense','static','keyword')
 
-# %% ../nbs/19_search.ipynb #b0ed888b
+# %% ../nbs/19_search.ipynb #5635a435
 @patch
 def rank_titles(self:Searcher,
     query:str, # Search text
@@ -125,8 +125,8 @@ def rank_titles(self:Searcher,
 )->tuple[np.ndarray,np.ndarray]: # Scores and title numbers, best first
     "Titles for `query`, best first."
     if mode == 'keyword': return self._keyword(query, allowed, depth)
-    if mode == 'static': vector = static_of(self.encoder).encode([query])[0]
-    s, i = self._dense(self.encoder.encode([query], 'query')[0] if vector is None else vector, allowed, depth)
+    if vector is None: vector = query_vector(self.encoder, query, mode == 'static')
+    s, i = self._dense(vector, allowed, depth)
     return fuse([(1., i), (self.keyword_weight, self._keyword(query, allowed, depth)[1])], self.rrf_k) if mode == 'hybrid' else (s, i)
 
 # %% ../nbs/19_search.ipynb #5df7762a
