@@ -1,6 +1,7 @@
 "The service as clients meet it: real processes, real sockets."
 import json, os, re, signal, socket, subprocess, sys, threading, time, urllib.error, urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
 import numpy as np, pytest
 from embedding_search.catalog import read_jsonl
@@ -169,7 +170,7 @@ def load(s, seconds, found, stop=None):
     end = time.time()+seconds
     while time.time() < end and not (stop and stop.is_set()):
         try: found.append(s.call('/search?q=radiator+overhaul&k=3'))
-        except OSError as e: found.append((0, {}, repr(e)))
+        except (OSError, HTTPException) as e: found.append((0, {}, repr(e)))
 
 def test_switch_under_load(store):
     "Versions change while two workers answer: no failed request, and no answer that is not its version's."
