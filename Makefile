@@ -8,7 +8,7 @@ export TOKENIZERS_PARALLELISM = false
 export HF_HUB_OFFLINE ?= 1
 PORT ?= 8000
 
-.PHONY: help install demo site wheel full serve test drift results readme docs clean
+.PHONY: help install demo site wheel release sample full serve test drift results readme docs clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -35,6 +35,12 @@ site: install ## Build and serve the demo's search page for browsers
 wheel: install ## Build the Python package, the browser code in it
 	$(BIN)/python -c 'from embedding_search.site import web_assets; web_assets()'
 	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist .
+
+release: install ## Build wheel and source archive, try the wheel in a clean environment
+	$(BIN)/python tools/release.py
+
+sample: install ## Rebuild the small search that the package brings along, from runs/mdi (notebook 34)
+	$(BIN)/python -c 'from embedding_search.search import sample_run, shrink; shrink("runs/mdi", sample_run())'
 
 full: install ## The same with all data
 	$(BIN)/embedding-search run --settings data/icd10cm/full.toml --run runs/full

@@ -166,4 +166,4 @@ def main():
         b.close()
     save(r)
 
-main()
+if __name__ == "__main__": main()

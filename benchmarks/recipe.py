@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from embedding_search.augment import augment
 from embedding_search.catalog import read_jsonl
-from embedding_search.config import AugmentSettings, TrainSettings
+from embedding_search.config import AugmentSettings, StaticSettings, TrainSettings
 from embedding_search.encode import TorchEncoder, has_bf16, load_model, pin_threads
 from embedding_search.evaluate import Corpus, dense_scores, headers, judged, strict_rows
 from embedding_search.guard import answer_ranks, between, read_probe
@@ -23,16 +23,17 @@ from embedding_search.shift import Shift, means, some_queries
 from embedding_search.static import learn_static, lessons
 from embedding_search.train import train, training_set
 
+DIMS = TrainSettings().dims
 OUT = Path(__file__).parent/'results'/'recipe.json'
 
 class Lab:
     "What all rows share: pairs, titles, dev queries, the base model's vectors."
-    def __init__(self, run, work, share, seed):
-        self.run, self.work, self.seed = run, work, seed
+    def __init__(self, run, work, share, seed, strict='encounter_extension=0'):
+        self.run, self.work, self.seed = run, work, seed; work.mkdir(parents=True, exist_ok=True)
         self.rows, parts = read_jsonl(run/'catalog.jsonl'), json.loads((run/'split.json').read_text())
         self.fam = json.loads((run/'families.json').read_text())['family']
-        strict = strict_rows(self.rows, 'encounter_extension=0')
-        self.corpus, self.below = Corpus(strict, self.fam), headers(strict)
+        entries = strict_rows(self.rows, strict)
+        self.corpus, self.below = Corpus(entries, self.fam), headers(entries) if strict else {}
         self.title, self.category = {r['id']: r['title'] for r in self.rows}, {r['id']: r['category'] for r in self.rows}
         self.all_pairs = parts['train']
         self.pairs = random.Random(42).sample(self.all_pairs, round(share*len(self.all_pairs)))
@@ -72,6 +73,16 @@ class Lab:
         count = Counter(self.category[i] for i in {p['id'] for p in self.all_pairs})
         chosen = set(random.Random(42).sample(sorted(count, key=lambda k: (-count[k], k))[:20], n))
         return [p for p in self.all_pairs if self.category[p['id']] in chosen]
+    def of_relatives(self, share=.5):
+        "The pairs, and some of their queries once more with another title of the same family for an answer."
+        rng, kin = random.Random(self.seed), defaultdict(list)
+        for i in sorted(self.title): kin[self.fam[i]].append(i)
+        more = [dict(query=p['query'], id=rng.choice(k)) for p in self.pairs if (k := [i for i in kin[self.fam[p['id']]] if self.title[i] != self.title[p['id']]])]
+        return self.pairs + rng.sample(more, round(share*len(more)))
+    def with_icons(self, run='runs/mdi'):
+        "The pairs together with those of a run over another catalog."
+        run = Path(run); self.title |= {f"mdi:{r['id']}": r['title'] for r in read_jsonl(run/'catalog.jsonl')}; self.category = defaultdict(str, self.category)
+        return self.pairs + [p | dict(id=f"mdi:{p['id']}") for p in json.loads((run/'split.json').read_text())['train']]
     def from_titles(self, n):
         "Titles that have no query of their own, as people might shorten them."
         rng, known = random.Random(self.seed), {self.fam[p['id']] for p in self.all_pairs}
@@ -114,7 +125,14 @@ def losses(kind):
     "Another loss of sentence-transformers, as a function of the model."
     from sentence_transformers.sentence_transformer import losses as st
     def gist(model): return st.GISTEmbedLoss(model, load_model(), temperature=.05)
-    return dict(gist=gist, triplet=lambda m: st.TripletLoss(m, st.TripletDistanceMetric.COSINE, .3), cosine=lambda m: st.CosineSimilarityLoss(m))[kind]
+    def cached(model): return st.MatryoshkaLoss(model, st.CachedMultipleNegativesRankingLoss(model, scale=20, mini_batch_size=128), DIMS, matryoshka_weights=[1/len(DIMS)]*len(DIMS))
+    return dict(gist=gist, cached=cached, triplet=lambda m: st.TripletLoss(m, st.TripletDistanceMetric.COSINE, .3), cosine=lambda m: st.CosineSimilarityLoss(m))[kind]
+
+def scored(data):
+    "Triplets as pairs of texts with a score: 1 for the positive, 0 for the negative."
+    from datasets import Dataset, concatenate_datasets
+    each = [Dataset.from_dict(dict(anchor=data['anchor'], other=data[c], score=[x]*len(data))) for c,x in (('positive', 1.), ('negative_1', 0.))]
+    return concatenate_datasets(each).shuffle(seed=42)
 
 def row(train={}, data=lambda lab: lab.pairs, **more): return dict(train=train, data=data, **more)
 
@@ -122,13 +140,14 @@ ROWS = {'plain': row(),
     **{f'titles-{n}': row(data=lambda lab, n=n: lab.of_titles(n)) for n in (1000, 2400, 4800, 9700)}, 'categories-7': row(data=lambda lab: lab.of_categories(7)),
     **{f'lr-{lr:g}': row(dict(learning_rate=lr)) for lr in (2e-5, 5e-5, 1e-4, 4e-4)},
     **{f'scale-{s}': row(dict(scale=s)) for s in (10, 40, 60)},
-    **{f'batch-{b}': row(dict(batch_size=b)) for b in (32, 64, 256, 512)},
+    **{f'batch-{b}': row(dict(batch_size=b)) for b in (32, 64, 256)}, **{f'cached-{b}': row(dict(batch_size=b), loss='cached') for b in (512, 2048)},
     **{f'epochs-{e}': row(dict(epochs=e)) for e in (2, 3)},
     'no-matryoshka': row(dict(dims=[384])), 'lora-16': row(dict(lora=16, learning_rate=1e-3)),
     **{f'{how}-{n}': row(data=lambda lab, how=how, n=n: lab.mined(how, n)) for how in ('random','bm25','base') for n in (1, 3)},
     'base-1-no-margin': row(data=lambda lab: lab.mined('base', 1, -9)),
     'by-category': row(sampler=by_category), 'by-category-64': row(sampler=lambda lab: by_category(lab, 64)),
-    'gist': row(loss='gist'), 'triplet-base-1': row(data=lambda lab: lab.mined('base', 1), loss='triplet'),
+    'gist': row(loss='gist'), 'triplet-base-1': row(data=lambda lab: lab.mined('base', 1), loss='triplet'), 'cosine-base-1': row(data=lambda lab: lab.mined('base', 1), loss='cosine', reshape=scored),
+    'family-positives': row(data=lambda lab: lab.of_relatives()), 'two-domains': row(data=lambda lab: lab.with_icons()),
     'with-category': row(text=lambda title, category: f'{title}. {category}'),
     'augment-0.3': row(data=lambda lab: augment(lab.pairs, AugmentSettings(share=.3))),
     'titles-as-queries-0.3': row(data=lambda lab: lab.pairs+lab.from_titles(round(.3*len(lab.pairs)))),
@@ -144,7 +163,7 @@ def one(lab, name):
     cfg = TrainSettings(**dict(max_pairs=0, learning_rate=2e-4, evals=1) | r['train'])
     hooks = dict(loss=losses(r['loss'])) if 'loss' in r else {}
     if 'sampler' in r: hooks['sampler'] = r['sampler'](lab)
-    start = time.time(); got = train(training_set(pairs, titles, lab.seed), folder/'model', folder/'checkpoints', cfg, title=titles, seed=lab.seed, progress=True, **hooks); took = time.time()-start
+    start = time.time(); got = train(r.get('reshape', lambda x: x)(training_set(pairs, titles, lab.seed)), folder/'model', folder/'checkpoints', cfg, title=titles, seed=lab.seed, progress=True, **hooks); took = time.time()-start
     shutil.rmtree(folder/'checkpoints', ignore_errors=True)
     ranks = lab.ranks(load_model(str(folder/'model')), text)
     np.savez(folder/'ranks.npz', **{p: best(x['strict']) for p,x in ranks.items()})
@@ -185,25 +204,34 @@ def shift(lab, name, shares=(.5, 1.), weights=(1., 2., 3.)):
             out[f'{s:g}, weight {rule.weight:g}'] = dict(fit_s=round(took, 1), **compared(lab, {p: lab.corpus.rank(dense_scores(asked[p], moved), q, lab.below) for p,q in lab.dev.items()}))
     return out
 
-def static(lab, name, share=.5, trust=((.2, 1), (.2, 2), (.3, 2), (.4, 1), (.4, 2), (.4, 4), (.6, 2))):
-    "A static encoder for the titles as they are moved, alone and beside the transformer; `probe`: Recall@5 on everyday queries."
+def static(lab, name, share=.5, trust=((.2, 2), (.3, 1), (.3, 2), (.3, 4), (.4, 2))):
+    "A static encoder for the titles as they are moved, alone and beside the transformer, without and with a table for titles; `probe`: Recall@5 on everyday queries."
     pairs, (names, where) = lab.all_pairs if name == 'full' else lab.pairs, distinct_titles(lab.rows)
     at = {r['id']: int(n) for r,n in zip(lab.rows, where)}
     e, known = TorchEncoder(between(load_model(), model_of(lab, name), share), bf16=has_bf16()), some_queries(pairs, seed=lab.seed)
     v = e.encode(names, 'title')
     moved = Shift.fit(v[[at[i] for i in known]], means(e.encode([q for x in known.values() for q in x], 'query'), [len(x) for x in known.values()])).move(v)
     texts, answer, family = lessons([dict(r, family=lab.fam[r['id']], title_no=at[r['id']]) for r in lab.rows], pairs, lab.held)
-    start = time.time(); table = learn_static(texts, answer, moved, family, seed=lab.seed); took = time.time()-start
-    c, asked = moved[[at[r['id']] for r in lab.corpus.entry]], {p: e.encode([x['query'] for x in q], 'query') for p,q in lab.dev.items()}
-    probe, general = read_probe('data/everyday/probe.csv')
-    def row(vector):
+    asked, (probe, general) = {p: e.encode([x['query'] for x in q], 'query') for p,q in lab.dev.items()}, read_probe('data/everyday/probe.csv')
+    def row(vector, titles, took=0.):
         "Of a function from texts and transformer's vectors to vectors."
+        c = titles[[at[r['id']] for r in lab.corpus.entry]]
         both = type('Both', (), dict(encode=lambda self, t, kind: vector(t, e.encode(t, kind)) if kind == 'query' else e.encode(t, kind)))()
         return dict(fit_s=round(took, 1), probe=float((answer_ranks(both, dict(probe=probe), general)['probe'] <= 5).mean()),
                     **compared(lab, {p: lab.corpus.rank(dense_scores(vector([x['query'] for x in q], asked[p]), c), q, lab.below) for p,q in lab.dev.items()}))
-    out = {'transformer alone': row(lambda t, v: v), 'static alone': row(lambda t, v: table.encode(t))}
-    for table.floor, table.weight in trust: out[f'floor {table.floor:g}, weight {table.weight:g}'] = row(lambda t, v: table.join(v, t))
+    out = {'transformer alone': row(lambda t, v: v, moved)}
+    for what,cfg in (('one table', StaticSettings(titles=False)), ('two tables', StaticSettings())):
+        start = time.time(); table, extra = learn_static(texts, answer, names, moved, family, cfg, lab.seed); took = time.time()-start
+        c = extra.add(moved, names) if extra else moved
+        if extra: out[f'{what}, transformer alone'] = row(lambda t, v: v, c, took)
+        out[f'{what}, static alone'] = row(lambda t, v: table.encode(t), c, took)
+        for table.floor, table.weight in trust: out[f'{what}, floor {table.floor:g}, weight {table.weight:g}'] = row(lambda t, v: table.join(v, t), c, took)
     return out
+
+def icons(lab, name):
+    "A model of this catalog, or `own`: the one of the run over icon names, judged on the icons' dev queries."
+    other = Lab(Path('runs/mdi'), lab.work/'icons', 1, lab.seed, '')
+    return {'on icons': compared(other, other.ranks(load_model('runs/mdi/tuned') if name == 'own' else model_of(lab, name)))}
 
 def short(x):
     "`x` with floats of five digits."
@@ -212,16 +240,17 @@ def short(x):
 if __name__ == '__main__':
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument('names', nargs='*'); a.add_argument('--run', type=Path, default='runs/full'); a.add_argument('--work', type=Path, default='runs/recipe'); a.add_argument('--share', type=float, default=.5, help='share of the training pairs')
-    a.add_argument('--seed', type=int, default=42); a.add_argument('--again', action='store_true'); a.add_argument('--list', action='store_true')
+    a.add_argument('--seed', type=int, default=42); a.add_argument('--threads', type=int, default=2); a.add_argument('--again', action='store_true'); a.add_argument('--list', action='store_true')
     a = a.parse_args()
-    if a.list or not a.names: print(*ROWS, *(f'{k}:{r}' for k in ('blend','shift','static') for r in ('base','plain','full')), sep='\n'); raise SystemExit
-    pin_threads(2); a.work.mkdir(parents=True, exist_ok=True)
+    if a.list or not a.names: print(*ROWS, *(f'{k}:{r}' for k in ('blend','shift','static') for r in ('base','plain','full')), *(f'icons:{r}' for r in ('own','plain','two-domains')), sep='\n'); raise SystemExit
+    pin_threads(a.threads)
     lab = Lab(a.run, a.work, a.share, a.seed)
     found = json.loads(OUT.read_text()) if OUT.exists() else {}
     for name in a.names:
         key = name + (f'@{a.seed}' if a.seed != 42 else '')
         if key in found and not a.again: continue
-        found[key] = dict(share=a.share, seed=a.seed, **(dict(alpha=dict(blend=blend, shift=shift, static=static)[name.split(':')[0]](lab, name.split(':')[1])) if ':' in name else one(lab, name)))
+        found[key] = dict(share=a.share, seed=a.seed, threads=a.threads, **(dict(alpha=dict(blend=blend, shift=shift, static=static, icons=icons)[name.split(':')[0]](lab, name.split(':')[1])) if ':' in name else one(lab, name)))
+        found = (json.loads(OUT.read_text()) if OUT.exists() else {}) | {key: found[key]}  # Another process may have written rows meanwhile
         OUT.write_text('{\n' + ',\n'.join(f'{json.dumps(k)}: {json.dumps(short(v))}' for k,v in found.items()) + '\n}\n')
         show = found[key].get('alpha') or {'': found[key]}
         for k,v in show.items(): print(key, k, {p: (round(100*x['Recall@5'], 1), round(100*x['MRR'], 1), x['movement'] and round(x['movement']['ratio'], 1)) for p,x in v['parts'].items()}, flush=True)

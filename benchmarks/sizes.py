@@ -1,47 +1,128 @@
-"""What smaller models cost in what they find: `python benchmarks/sizes.py --run runs/full`. Judged on dev queries, never on test.
+"""What smaller downloads cost in what they find: `python benchmarks/sizes.py --run runs/full`. Judged on dev queries, never on test.
 
-The model of a finished run is exported once as it is and once with only the word pieces that catalog and training queries use; titles are moved and queries joined by the run's own shift and static encoder. Writes `benchmarks/results/sizes.json`."""
-import argparse, gzip, json, shutil
+From words alone to full precision, each as a page of its own in a real Chromium. Models of fewer layers are taught to read queries as the run's own model does (mean squared error of the vectors, queries and titles that may be trained on), so that the index stays as it is; models with fewer or coarser word pieces are indexed anew.
+Writes `benchmarks/results/sizes.json`; finished rows are not repeated (`--again`)."""
+import argparse, json, os, shutil, threading, time
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 import numpy as np
+from browser import ARGS, BACK, CHROMIUM, q, ready
 from embedding_search.catalog import read_jsonl
-from embedding_search.encode import Encoder, pin_threads
-from embedding_search.evaluate import Corpus, dense_scores, headers, strict_rows
-from embedding_search.export import export, keep_pieces
+from embedding_search.config import TrainSettings
+from embedding_search.encode import Encoder, TorchEncoder, load_model, pin_threads, read_beside, write_beside
+from embedding_search.evaluate import Corpus, dense_scores, headers, keyword_scores, strict_rows
+from embedding_search.export import export, keep_pieces, write_hashes
 from embedding_search.guard import answer_ranks, read_probe
+from embedding_search.keyword import Keywords
 from embedding_search.metrics import best, is_shorthand, paired_bootstrap, vocabulary
-from embedding_search.shift import Shift
-from embedding_search.static import StaticEncoder
+from embedding_search.search import build_index, distinct_titles
+from embedding_search.site import Preview, build_site
+from embedding_search.static import QueryEncoder, TitleEncoder, lessons
+from embedding_search.train import train
 
 OUT = Path(__file__).parent/'results'/'sizes.json'
+KEPT = {4: (0, 2, 3, 5), 3: (0, 3, 5)}
+VARIANTS = {'as it ships': {}, 'coarse pieces': dict(step=1), 'used pieces': dict(used=True), 'small': dict(used=True, step=1), '4 layers': dict(layers=4), '3 layers': dict(layers=3), '4 layers, small': dict(layers=4, used=True, step=1),
+            'full precision': dict(whole=True), 'static': dict(tiers=('static',)), 'keywords': dict(tiers=())}
 
-def packed(*files): return round(sum(len(gzip.compress(f.read_bytes(), 9)) for f in files)/1e6, 2)
+class Lab:
+    "What all rows share."
+    def __init__(self, run, work):
+        self.run, self.work, self.rows, split = run, work, read_jsonl(run/'catalog.jsonl'), json.loads((run/'split.json').read_text())
+        self.fam, strict = json.loads((run/'families.json').read_text())['family'], strict_rows(self.rows, 'encounter_extension=0')
+        self.corpus, self.below, (self.names, where) = Corpus(strict, self.fam), headers(strict), distinct_titles(self.rows)
+        self.no = {r['id']: int(n) for r,n in zip(self.rows, where)}
+        self.dev = {k: [x for x in split[p] if x['part'] == 'dev'] for k,p in (('unseen titles','unseen'), ('human','judged'))}
+        pairs, held = read_jsonl(run/'groups.jsonl'), {self.fam[i] for x in split['unseen'] for i in x['ids']}
+        self.asked, self.words = [p['query'] for p in pairs], vocabulary([r['title'] for r in self.rows], (p['query'] for p in split['train']))
+        self.texts = lessons([dict(r, family=self.fam[r['id']], title_no=self.no[r['id']]) for r in self.rows], pairs, held)[0]
+        self.probe, self.everyday = read_probe('data/everyday/probe.csv')
 
-def main(run, work):
-    rows, split, fam = read_jsonl(run/'catalog.jsonl'), json.loads((run/'split.json').read_text()), json.loads((run/'families.json').read_text())['family']
-    strict = strict_rows(rows, 'encounter_extension=0'); corpus, below = Corpus(strict, fam), headers(strict)
-    dev = {k: [x for x in split[p] if x['part'] == 'dev'] for k,p in (('unseen titles','unseen'), ('human','judged'))}
-    asked = [p['query'] for p in read_jsonl(run/'groups.jsonl')]; titles = [r['title'] for r in rows]
-    words = vocabulary(titles, (p['query'] for p in split['train'])); rule, table = Shift.load(run/'model'), StaticEncoder.load(run/'model')
-    (probe, everyday), out, was = read_probe('data/everyday/probe.csv'), {}, {}
-    for name in ('all','used'):
-        model = work/name; shutil.rmtree(model, ignore_errors=True)
-        shutil.copytree(run/'model', model, ignore=shutil.ignore_patterns('onnx'))
-        pieces = keep_pieces(model, [*titles, *asked]) if name == 'used' else {}
-        mb = export(model); e = Encoder.load(model, threads=2)
-        c = rule.move(e.encode(corpus.titles, 'title', progress=True))
-        r = out[f'{name} pieces'] = dict(pieces, int8_mb=mb['model_quantized.onnx'], served_mb=packed(model/'onnx'/'model_quantized.onnx', model/'tokenizer.json'), parts={})
-        for p,q in dev.items():
-            texts = [x['query'] for x in q]; v = e.encode(texts, 'query'); short = np.array([is_shorthand(t, words) for t in texts])
-            r['parts'][p] = {}
-            for how,u in (('INT8', v), ('shipped', table.join(v, texts))):
-                hit = (best(corpus.rank(dense_scores(u, c), q, below)['strict']) <= 5).astype(float); first = was.setdefault((p, how), hit)
-                r['parts'][p][how] = {'Recall@5': float(hit.mean()), 'shorthand': float(hit[short].mean()), 'change': paired_bootstrap(first, hit, groups=[x['ids'][0] for x in q]), 'queries': len(q)}
-        r['probe'] = float((answer_ranks(e, dict(probe=probe), everyday)['probe'] <= 5).mean())
-        print(name, r, flush=True)
-    OUT.write_text(json.dumps(out, indent=1)+'\n')
+def student(lab, layers):
+    "The run's model with fewer layers, taught to read as the whole one does; and the seconds it took."
+    import torch
+    from datasets import Dataset
+    from sentence_transformers.sentence_transformer.losses import MSELoss
+    from sentence_transformers.training_args import BatchSamplers
+    out = lab.work/f'student-{layers}'; took = out/'seconds.json'
+    if took.exists(): return out/'model', json.loads(took.read_text())
+    teacher = load_model(str(lab.run/'model')); start = time.time()
+    wanted = TorchEncoder(teacher).encode(lab.texts, 'query', progress=True)
+    inner = teacher[0].auto_model; inner.encoder.layer = torch.nn.ModuleList([inner.encoder.layer[i] for i in KEPT[layers]]); inner.config.num_hidden_layers = layers
+    teacher.save_pretrained(str(out/'first'), safe_serialization=True)
+    data = Dataset.from_dict(dict(anchor=lab.texts, label=wanted.tolist())).shuffle(seed=42)
+    train(data, out/'model', out/'checkpoints', TrainSettings(base=str(out/'first'), learning_rate=3e-4, evals=1), progress=True, loss=MSELoss, sampler=BatchSamplers.BATCH_SAMPLER)
+    for f in ('first','checkpoints'): shutil.rmtree(out/f)
+    took.write_text(json.dumps(round(time.time()-start)))
+    return out/'model', round(time.time()-start)
+
+def variant(lab, name, layers=6, used=False, step=0, whole=False, tiers=None):
+    "A run folder that ships the variant, and what it took to teach."
+    folder, model, took = lab.work/name.replace(', ', '-').replace(' ', '-'), lab.run/'model', 0
+    shutil.rmtree(folder, ignore_errors=True)
+    if layers < 6: model, took = student(lab, layers)
+    if layers == 6 and not used and not step: shutil.copytree(lab.run/'model', folder/'model')
+    else:
+        shutil.copytree(model, folder/'model', ignore=shutil.ignore_patterns('onnx'))
+        if used: keep_pieces(folder/'model', [*(r['title'] for r in lab.rows), *lab.asked])
+        export(folder/'model', step)
+        for n in ('shift','static','titles'):
+            if f := read_beside(lab.run/'model', n): write_beside(folder/'model', n, **f)
+    onnx = folder/'model'/'onnx'
+    if whole:
+        listed = json.loads((onnx/'sha256.json').read_text()); shutil.copy(onnx/'model.onnx', onnx/'model_quantized.onnx')
+        (onnx/'sha256.json').write_text(json.dumps(listed | write_hashes(folder/'model')))
+    graph, v = json.loads((onnx/'sha256.json').read_text())['model_quantized.onnx'], np.load(lab.run/'index'/'vectors.npy').astype(np.float32)
+    if layers == 6 and (used or step): v = TitleEncoder.load(folder/'model', threads=2).encode(lab.names, 'title', progress=True)
+    for f in ('catalog.jsonl','families.json'): shutil.copy(lab.run/f, folder/f)
+    build_index(lab.rows, lab.fam, None, folder/'index', graph, vectors=v)
+    return folder, v, took
+
+def in_tab(folder, queries, tiers):
+    "Median milliseconds from a query to its results in the page, and MB of a first visit by the files' sizes."
+    from playwright.sync_api import sync_playwright
+    m, site = build_site(folder, log=lambda *a: None), folder/'site'
+    if tiers is not None: m['encoders'] = [e for e in m['encoders'] if e['name'] in tiers]; (site/'site.json').write_text(json.dumps(m))
+    class Host(Preview):
+        def do_GET(self): self.prefix, self.isolated, self.directory = '/', True, str(site); super().do_GET()
+        def log_message(self, *a): pass
+    server = ThreadingHTTPServer(('127.0.0.1', 0), Host); server.daemon_threads = True; threading.Thread(target=server.serve_forever, daemon=True).start()
+    with sync_playwright() as p:
+        b = p.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGS); page = b.new_page()
+        page.goto(f'http://127.0.0.1:{server.server_address[1]}/'); ready(page)
+        page.evaluate(BACK, queries[:40]); rounds = [page.evaluate(BACK, queries[:150]) for _ in range(3)]; b.close()
+    server.shutdown()
+    needed = {'catalog', *(['vectors'] if m['encoders'] else []), *(f for e in m['encoders'] for f in e['files'].values())}
+    mb = {f: sum(x['size'] for x in m['files'][f]['parts'])/1e6 for f in sorted(needed)} | dict(page=sum(f.stat().st_size for f in (*site.glob('*.*'), *(site/'assets').rglob('*.*')) if f.is_file())/1e6)
+    return q([t for r in rounds for t,_ in r], 50), {k: round(v, 2) for k,v in mb.items()}
+
+def row(lab, name, was):
+    "Train, export, index, judge and open one variant."
+    how = VARIANTS[name]; folder, v, took = variant(lab, name, **how); tiers = how.get('tiers')
+    e, c = QueryEncoder.load(folder/'model', threads=2), v[[lab.no[r['id']] for r in lab.corpus.entry]]
+    words = Keywords(lab.corpus.titles) if tiers == () else None
+    def ranked(encode, q): return best(lab.corpus.rank(keyword_scores(words, q) if words else dense_scores(encode([x['query'] for x in q], 'query'), c), q, lab.below)['strict'])
+    ways = {'shipped': e.static.encode if tiers else e.encode} | ({} if tiers is not None else {'transformer alone': lambda t, k: Encoder.encode(e, t, k)})
+    parts = {p: {} for p in lab.dev}
+    for p,qs in lab.dev.items():
+        short, groups = np.array([is_shorthand(x['query'], lab.words) for x in qs]), [x['ids'][0] for x in qs]
+        for way,encode in ways.items():
+            hit = (ranked(encode, qs) <= 5).astype(float); first = was.setdefault((p, way), hit)
+            parts[p][way] = {'Recall@5': float(hit.mean()), 'shorthand': float(hit[short].mean()), 'change': paired_bootstrap(first, hit, groups=groups), 'queries': len(qs)}
+    ms, mb = in_tab(folder, [x['query'] for x in lab.dev['human']], tiers)
+    out = dict(taught_s=took, tab_ms=ms, mb=mb, first_visit_mb=round(sum(mb.values()), 2), parts=parts, load=round(os.getloadavg()[0], 2))
+    if tiers != (): out['probe'] = float((answer_ranks(type('E', (), dict(encode=lambda self, t, k: e.static.encode(t) if tiers and k == 'query' else e.encode(t, k)))(), dict(probe=lab.probe), lab.everyday)['probe'] <= 5).mean())
+    shutil.rmtree(folder)
+    return out
+
+def main(run, work, names, again):
+    lab, out, was = Lab(run, work), json.loads(OUT.read_text()) if OUT.exists() and not again else {}, {}
+    for name in names or VARIANTS:
+        if name in out and name != 'as it ships': continue
+        out[name] = row(lab, name, was); OUT.write_text(json.dumps(out, indent=1)+'\n')
+        print(name, {p: {w: (round(100*y['Recall@5'], 1), [round(100*z, 1) for z in y['change']]) for w,y in x.items()} for p,x in out[name]['parts'].items()}, {k: v for k,v in out[name].items() if k != 'parts'}, flush=True)
 
 if __name__ == '__main__':
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument('--run', type=Path, default='runs/full'); a.add_argument('--work', type=Path, default='runs/sizes'); a = a.parse_args()
-    pin_threads(2); a.work.mkdir(parents=True, exist_ok=True); main(a.run, a.work)
+    a.add_argument('names', nargs='*', help='some of: '+', '.join(VARIANTS)); a.add_argument('--run', type=Path, default='runs/full'); a.add_argument('--work', type=Path, default='runs/sizes'); a.add_argument('--again', action='store_true'); a = a.parse_args()
+    pin_threads(2); a.work.mkdir(parents=True, exist_ok=True); main(a.run, a.work, a.names, a.again)

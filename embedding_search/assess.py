@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PARTS', 'Shipped', 'Bench']
 
-# %% ../nbs/25_assess.ipynb #c1823d5d
+# %% ../nbs/25_assess.ipynb #2720ecbe
 import json, random, time
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from .audit import audit
 from .catalog import norm
 from .config import InputError, Settings
-from .encode import Encoder
+from .encode import Encoder, truncate
 from .evaluate import Corpus, calibration, dense_scores, fused_scores, headers, judge, keystrokes, keyword_scores, regressions, strict_rows
 from .export import recall_gate
 from .failures import by_cause, clusters, failures, wanted, write_wanted
@@ -27,7 +27,8 @@ from .metrics import best, paired_bootstrap, query_metrics, vocabulary
 from .queries import merge_queries
 from .report import card_results, write_report
 from .search import Searcher
-from .shift import Shift, TitleEncoder
+from .shift import Shift
+from .static import TitleEncoder, TitleTable
 
 # %% ../nbs/25_assess.ipynb #4e0aeb6b
 class Shipped:
@@ -109,7 +110,7 @@ def slices(self:Bench,
     "Which queries belong to which slice."
     return self.corpus.slices(queries, self.words, self.taught, self.size, self.below)
 
-# %% ../nbs/25_assess.ipynb #67e69169
+# %% ../nbs/25_assess.ipynb #f7a0eda1
 @patch
 def systems(self:Bench)->dict[str,Callable]: # Name to a function from queries to scores
     "All systems that are compared."
@@ -117,15 +118,18 @@ def systems(self:Bench)->dict[str,Callable]: # Name to a function from queries t
     bm25 = lambda qs: keyword_scores(self.keywords, qs)
     def torch(name, dim): return lambda qs: dense_scores(self.vectors(name, texts(qs), 'query'), self.vectors(name, c.titles, 'title'), dim)
     def moved(rule):
-        once = cache(lambda: rule.move(self.vectors('tuned', c.titles, 'title')))
-        return lambda qs: dense_scores(self.vectors('tuned', texts(qs), 'query'), once(), s.search.dim)
+        table = TitleTable.load(self.folder/'model', v.shape[1])
+        def titles(): t = truncate(rule.move(self.vectors('tuned', c.titles, 'title')), v.shape[1]); return table.add(t, c.titles) if table else t
+        once = cache(titles)
+        return lambda qs: dense_scores(truncate(self.vectors('tuned', texts(qs), 'query'), v.shape[1]), once())
     def of(v, encode): return lambda qs: dense_scores(encode(texts(qs), 'query'), v)
     e, v = self.shipped.encoder, self.shipped.titles(c.titles)
-    ours = of(v, e.encode)
+    read = cache(lambda *t: Encoder.encode(e, list(t), 'query'))  # Three systems read the same queries
+    ours = of(v, lambda t, kind: e.static.join(read(*t), t) if e.static else read(*t))
     out = {'BM25': bm25, 'base': torch('base', None)}
     if self.pairs: out |= {f"tuned{f' {d}d' if d else ''}": torch('tuned', d) for d in (None, *sorted(s.train.dims, reverse=True)[1:])}
     if rule := Shift.load(self.folder/'model'): out['tuned + shift'] = moved(rule)
-    if e.static: out |= {'static': of(v, e.static.encode), 'INT8': of(v, partial(Encoder.encode, e))}
+    if e.static: out |= {'static': of(v, e.static.encode), 'INT8': of(v, lambda t, kind: read(*t))}
     out |= {'shipped': ours, 'shipped + BM25': lambda qs: fused_scores(ours(qs), bm25(qs), s.search.keyword_weight, s.search.rrf_k)}
     if a := s.evaluate.against: other = Shipped(a, s.threads); out[f'shipped of {Path(a).name}'] = of(other.titles(c.titles), other.encoder.encode)
     return out
@@ -146,7 +150,7 @@ def judge(self:Bench,
         if part != 'training queries': out['worst'][part] = regressions(queries, ranks[part]['base'], ranks[part]['shipped'], self.corpus, self.title)
     return out, ranks
 
-# %% ../nbs/25_assess.ipynb #6c8ae177
+# %% ../nbs/25_assess.ipynb #42429ac2
 @patch
 def int8_losses(self:Bench,
     ranks:dict, # By part what `Corpus.rank` returned for each system
@@ -159,7 +163,7 @@ def int8_losses(self:Bench,
         if part == 'training queries' or not full: continue
         groups = [x['ids'][0] for x in tests[part]]
         hit = [query_metrics(r[s]['strict'])['Recall@5'] for s in (full, 'INT8' if 'INT8' in r else 'shipped')]
-        if warning := recall_gate(paired_bootstrap(*hit, self.settings.evaluate.resamples, groups=groups), len(groups)): out.append(f'{part}: {warning}')
+        if warning := recall_gate(paired_bootstrap(*hit, self.settings.evaluate.resamples, groups=groups), len(groups), .01 if self.settings.export.step else .005): out.append(f'{part}: {warning}')
     return out
 
 # %% ../nbs/25_assess.ipynb #daf8ef1b

@@ -83,15 +83,15 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help="Teach a tiny embedding model your catalog's vocabulary, and search it by meaning. Start with: embedding-search run --help")
 RunOption = Annotated[Path, typer.Option('--run', help='Folder of the run')]
 
-# %% ../nbs/32_cli.ipynb #333b14af
+# %% ../nbs/32_cli.ipynb #067c0605
 def size_setting(
     size:str, # `full`, `small`, or empty: as it is set
 )->list[str]: # Changes as `override` reads them
     "What `--size` stands for."
     if size not in ('','full','small'): raise InputError(f"--size {size}: full or small")
-    return [f"export.vocabulary=\"{'used' if size == 'small' else 'all'}\""] if size else []
+    return [f"export.vocabulary=\"{'used' if size == 'small' else 'all'}\"", f"export.step={int(size == 'small')}"] if size else []
 
-# %% ../nbs/32_cli.ipynb #d92dac0a
+# %% ../nbs/32_cli.ipynb #09bde24f
 def run_until(
     stage:str, # Last stage
     run:RunOption=Path('runs/demo'), # Folder of the run
@@ -105,7 +105,7 @@ def run_until(
     queries:Annotated[str, typer.Option(help='Training queries, columns query,id; without them base model and BM25 are used')]='', # Training queries
     judged:Annotated[str, typer.Option(help='Real queries to judge by, columns query,id; never trained on')]='', # Judged queries
     base:Annotated[str, typer.Option(help='Base model: a name, a hub id or a folder')]='', # Base model
-    size:Annotated[str, typer.Option(help='full, or small: only the word pieces that catalog and queries use, two thirds of the download')]='', # Size
+    size:Annotated[str, typer.Option(help='full, or small: only the word pieces that catalog and queries use, written more coarsely; three fifths of the model to download')]='', # Size
     set_:Annotated[Optional[list[str]], typer.Option('--set', help='Change one setting, e.g. --set train.epochs=2')]=None, # Overrides
 )->dict: # The manifest
     "Run all stages up to `stage`."
@@ -385,7 +385,7 @@ def gate_command(
     print('\n'.join(lines))
     if not ok: raise typer.Exit(1)
 
-# %% ../nbs/32_cli.ipynb #f1e86528
+# %% ../nbs/32_cli.ipynb #9b7b14f5
 @app.command('search', help='Search a finished run.')
 def search_command(
     query:Annotated[str, typer.Argument(help='What you would type')], # Search text
@@ -396,7 +396,9 @@ def search_command(
     as_json:Annotated[bool, typer.Option('--json', help='One JSON object a hit')]=False, # Machine-readable
 )->None:
     "Print the hits for `query`."
-    from embedding_search.search import Searcher
+    from embedding_search.search import Searcher, sample_run
+    if not (run/'index').exists() and run == Path('runs/demo'):
+        run = sample_run(); print('no run yet: searching the icon names that come with the package (@mdi/svg); --run names another', file=sys.stderr)
     s = settings_of(run).search
     for h in Searcher.load(run, rrf_k=s.rrf_k, keyword_weight=s.keyword_weight).search(query, k, mode, category or None):
         print(json.dumps(h, ensure_ascii=False) if as_json else

@@ -183,10 +183,11 @@ class GuardSettings(_Table):
     queries:int = Field(500, ge=50, description='Held-out queries of each part that are looked at, chosen by seed')
     titles:int = Field(4000, ge=100, description='Titles they are searched among, the answers included')
 
-# %% ../nbs/00_config.ipynb #9fbcee2d
+# %% ../nbs/00_config.ipynb #4ae22c37
 class ExportSettings(_Table):
     "What becomes ONNX."
     vocabulary:Literal['all','used'] = Field('all', description='Word pieces that stay in the model: all of the base model, or those that catalog and queries use')
+    step:float = Field(0, ge=0, le=2, description="Step of the word pieces' vectors, in units of a row's root mean square; 0: 8 bits; 1 packs to less than half")
 
 # %% ../nbs/00_config.ipynb #2d671797
 class ShiftSettings(_Table):
@@ -197,11 +198,12 @@ class ShiftSettings(_Table):
     titles:int = Field(8000, ge=0, description='Titles with queries to learn from, chosen by seed; 0: all')
     queries:int = Field(5, ge=0, description='Queries of each that are used; 0: all')
 
-# %% ../nbs/00_config.ipynb #f4bbcaab
+# %% ../nbs/00_config.ipynb #d790f357
 class StaticSettings(_Table):
     "The query encoder without a transformer."
     weight:float = Field(2, ge=0, description="Its weight beside the transformer's 1 where both agree; 0: none is learnt")
-    floor:float = Field(.4, ge=-1, lt=1, description='Cosine of the two at which agreement begins')
+    floor:float = Field(.3, ge=-1, lt=1, description='Cosine of the two at which agreement begins')
+    titles:bool = Field(True, description='A second table moves the titles')
     buckets:int = Field(16_384, ge=64, description='Rows of its table, onto which pieces of words are hashed')
     width:int = Field(160, ge=8, description='Dimensions of its table')
     levels:int = Field(10, ge=1, le=127, description='Steps from zero to the largest value of a row; fewer pack better')

@@ -69,7 +69,7 @@ def headers(
             open_.append(i)
     return out
 
-# %% ../nbs/20_evaluate.ipynb #9adedcc9
+# %% ../nbs/20_evaluate.ipynb #4b004222
 @patch
 def rank(self:Corpus,
     scores:Iterable[np.ndarray], # For each query, `(titles,)` scores
@@ -82,7 +82,7 @@ def rank(self:Corpus,
         rel = self.relevant(x['ids'])
         strict.append(relevant_ranks(s, rel))
         folded.append(relevant_ranks(np.maximum.reduceat(s[self.order], self.starts), np.unique(self.family[rel])))
-        five = np.argpartition(-s, 5)[:5] if len(s) > 5 else np.arange(len(s))
+        five = np.argpartition(s, -5)[-5:] if len(s) > 5 else np.arange(len(s))
         top.append(five[np.argsort(-s[five], kind='stable')]); score.append(s.max())
         child = self.relevant([j for i in x['ids'] for j in below.get(i, ())])
         outranked.append(bool(len(rel) and len(child) and s[child].max() > s[rel].max()))

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['schema', 'MilvusStore', 'MilvusSearcher', 'found_in']
 
-# %% ../nbs/31_milvus.ipynb #6e6165db
+# %% ../nbs/31_milvus.ipynb #75c3acfa
 import json
 from pathlib import Path
 import numpy as np
@@ -13,7 +13,7 @@ from fastcore.basics import patch
 from .catalog import norm
 from .config import InputError
 from .search import FIELDS, MODES, as_hit, distinct_titles, fold, fuse, number
-from .shift import TitleEncoder
+from .static import TitleEncoder
 from .static import QueryEncoder, query_vector
 from .store import encoder_parts, fingerprint, gate
 

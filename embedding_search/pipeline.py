@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STAGES', 'digest', 'versions', 'Run', 'file_hash', 'put_first']
 
-# %% ../nbs/26_pipeline.ipynb #bcfbde22
+# %% ../nbs/26_pipeline.ipynb #3e3fa51a
 import hashlib, json, platform, random, resource, shutil, time
 from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +17,7 @@ from .assess import Bench
 from .augment import augment
 from .catalog import norm, read_catalog, read_jsonl, write_jsonl
 from .config import InputError, Settings
-from .encode import TorchEncoder, base_path, cached_vectors, drop_beside, load_model, pin_threads, sha256, truncate
+from .encode import TorchEncoder, base_path, cached_vectors, drop_beside, load_model, pin_threads, sha256
 from .export import export as export_model, keep_pieces
 from .families import exact_duplicates, find_families
 from .guard import guard as choose
@@ -25,8 +25,8 @@ from .logs import learn_from, mix
 from .negatives import bm25_miner, candidates, dense_miner, hard_negatives, random_miner
 from .queries import check_queries, read_queries, refuse_marked
 from .search import build_index, distinct_titles
-from .shift import TitleEncoder, learn_shift, some_queries
-from .static import learn_static, lessons
+from .shift import learn_shift, some_queries
+from .static import TitleEncoder, TitleTable, learn_static, lessons
 from .split import split_queries
 from .train import check_size, main_process, processes, train as fit, training_set
 
@@ -328,50 +328,65 @@ def untrained(self:Run)->str: # Fingerprint
         return dict(base=t.base) | self._smaller()
     return self.stage('train', ['untrained', t.base, t.max_tokens, *self._size()], ['model/model.safetensors'], work)
 
-# %% ../nbs/26_pipeline.ipynb #76dd0b3c
+# %% ../nbs/26_pipeline.ipynb #1384c3a6
 @patch
 def export(self:Run, after:str)->str: # Fingerprint
     "Write the ONNX graphs into `model/onnx/`."
+    step = self.settings.export.step
     def work(_):
-        for name in ('shift','static'): (self.folder/'model'/'onnx'/f'{name}.npz').unlink(missing_ok=True)
-        return export_model(self.folder/'model')
-    return self.stage('export', [after], ['model/onnx/sha256.json'], work)
+        for name in ('shift','static','titles'): (self.folder/'model'/'onnx'/f'{name}.npz').unlink(missing_ok=True)
+        return export_model(self.folder/'model', step)
+    return self.stage('export', [after, *([step] if step else [])], ['model/onnx/sha256.json'], work)
 
-# %% ../nbs/26_pipeline.ipynb #d9cc70c9
+# %% ../nbs/26_pipeline.ipynb #f4b8730c
 @patch
 def shift(self:Run, after:str)->str: # Fingerprint
     "Learn from the training queries how titles are moved, into `model/onnx/shift.npz`."
     s, model = self.settings.shift, self.folder/'model'
     def work(_):
-        for name in ('shift','static'): drop_beside(model, name)
+        for name in ('shift','static','titles'): drop_beside(model, name)
         if not s.weight: return {}
         known = some_queries(read_jsonl(self.folder/'groups.jsonl'), s.titles, s.queries, self.settings.seed)
         return learn_shift(known, {r['id']: r['title'] for r in self.rows()}, model, s, self.settings.threads, self.progress)
     return self.stage('shift', [s.model_dump(), self.settings.seed, after], [f'model/onnx/{"shift.npz" if s.weight else "sha256.json"}'], work)
 
-# %% ../nbs/26_pipeline.ipynb #508d2873
+# %% ../nbs/26_pipeline.ipynb #cd40ade4
+@patch
+def moved(self:Run)->tuple[list[str],np.ndarray,np.ndarray]: # Distinct titles; each row's title number; float32 `(titles, dim)` unit vectors
+    "Titles as the exported model reads them and the rule moves them, kept in `vectors/`."
+    model, dim = self.folder/'model', self.settings.search.dim
+    listed, e = json.loads((model/'onnx'/'sha256.json').read_text()), TitleEncoder.load(model, self.settings.threads, dim, table=False)
+    names, where = distinct_titles(self.rows())
+    return names, where, cached_vectors(e, names, 'title', self.folder/'vectors', digest([listed['model_quantized.onnx'], listed.get('shift.npz'), dim]), self.progress)
+
+# %% ../nbs/26_pipeline.ipynb #2e713492
+@patch
+def static(self:Run, after:str)->str: # Fingerprint
+    "Learn the query encoder without a transformer and what titles gain by it, into `model/onnx/static.npz` and `titles.npz`."
+    s, f, model = self.settings.static, self.folder, self.folder/'model'
+    def work(_):
+        for name in ('static','titles'): drop_beside(model, name)
+        if not s.weight: return {}
+        fam, (names, where, v) = self.family(), self.moved()
+        rows = [dict(r, family=fam[r['id']], title_no=int(n)) for r,n in zip(self.rows(), where)]
+        texts, answer, family = lessons(rows, read_jsonl(f/'groups.jsonl'), {fam[i] for x in self.parts()['unseen'] for i in x['ids']})
+        bar = lambda x: tqdm(x, desc='static', disable=not self.progress)
+        for table in learn_static(texts, answer, names, v, family, s, self.settings.seed, bar):
+            if table: table.save(model)
+        return dict(texts=len(texts), mb=round((model/'onnx'/'static.npz').stat().st_size/1e6, 2))
+    needs = [s.model_dump(), self.settings.search.dim, self.settings.seed, after]
+    return self.stage('static', needs, [f'model/onnx/{"static.npz" if s.weight else "sha256.json"}'], work)
+
+# %% ../nbs/26_pipeline.ipynb #09fba010
 @patch
 def index(self:Run, after:str)->str: # Fingerprint
-    "Encode the whole catalog into `index/`."
+    "Write the vectors of the whole catalog into `index/`."
     dim, f = self.settings.search.dim, self.folder
     def work(_):
         graph = json.loads((f/'model'/'onnx'/'sha256.json').read_text())['model_quantized.onnx']
-        return build_index(self.rows(), self.family(), TitleEncoder.load(f/'model', threads=self.settings.threads, dim=dim), f/'index', graph, self.progress)
+        names, _, v = self.moved(); table = TitleTable.load(f/'model', dim)
+        return build_index(self.rows(), self.family(), None, f/'index', graph, vectors=table.add(v, names) if table else v)
     return self.stage('index', [dim, after, self.manifest['families']['fingerprint']], ['index/index.json'], work)
-
-# %% ../nbs/26_pipeline.ipynb #a5feec8e
-@patch
-def static(self:Run, after:str)->str: # Fingerprint
-    "Learn the query encoder without a transformer, into `model/onnx/static.npz`."
-    s, f, model = self.settings.static, self.folder, self.folder/'model'
-    def work(_):
-        if not s.weight: return drop_beside(model, 'static') or {}
-        rows, fam, v = read_jsonl(f/'index'/'rows.jsonl'), self.family(), np.load(f/'index'/'vectors.npy', allow_pickle=False)
-        texts, answer, family = lessons(rows, read_jsonl(f/'groups.jsonl'), {fam[i] for x in self.parts()['unseen'] for i in x['ids']})
-        bar = lambda x: tqdm(x, desc='static', disable=not self.progress)
-        learn_static(texts, answer, truncate(v, v.shape[1]), family, s, self.settings.seed, bar).save(model)
-        return dict(texts=len(texts), mb=round((model/'onnx'/'static.npz').stat().st_size/1e6, 2))
-    return self.stage('static', [s.model_dump(), self.settings.seed, after], [f'model/onnx/{"static.npz" if s.weight else "sha256.json"}'], work)
 
 # %% ../nbs/26_pipeline.ipynb #873c7084
 @patch
@@ -394,10 +409,10 @@ def evaluate(self:Run, after:str)->str: # Fingerprint
     needs = [s.evaluate.model_dump(), s.search.model_dump(), s.gate.model_dump(), s.seed, after, *(file_hash(f) for f in [s.gate.must_pass] if f)]
     return self.stage('evaluate', needs, ['report.html','evaluation.json'], work)
 
-# %% ../nbs/26_pipeline.ipynb #24f1234e
-STAGES = ('catalog','families','queries','split','negatives','train','guard','export','shift','index','static','evaluate')
+# %% ../nbs/26_pipeline.ipynb #ff2e2e28
+STAGES = ('catalog','families','queries','split','negatives','train','guard','export','shift','static','index','evaluate')
 
-# %% ../nbs/26_pipeline.ipynb #8bd09e60
+# %% ../nbs/26_pipeline.ipynb #fbc039a7
 @patch
 def go(self:Run,
     until:str='evaluate', # Last stage to run
@@ -417,7 +432,7 @@ def go(self:Run,
     if n >= 6 and learn: model = self.guard(model)
     if n >= 7: model = self.export(model)
     if n >= 8 and learn: model = self.shift(model)
-    if n >= 9: model = self.index(model)
-    if n >= 10 and learn: model = self.static(model)
+    if n >= 9 and learn: model = self.static(model)
+    if n >= 10: model = self.index(model)
     if n >= 11 and (learn or judged): self.evaluate(digest([model, f]))
     return self.manifest

@@ -205,7 +205,7 @@ def outcome(
         dev=[(x['step'], x['eval_dev_cosine_recall@5'], x['eval_dev_cosine_ndcg@10']) for x in log if 'eval_dev_cosine_ndcg@10' in x],
         steps=clock.steps, processes=args.world_size, pairs_per_second=pairs/max(clock.seconds, 1e-9), bf16=args.bf16, peak_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20)
 
-# %% ../nbs/14_train.ipynb #3f5a5a13
+# %% ../nbs/14_train.ipynb #c7379e75
 def train(
     data, # `training_set`
     out:str|Path, # Folder the model is written to
@@ -224,7 +224,7 @@ def train(
     from sentence_transformers import SentenceTransformerTrainer
     set_seed(seed)
     model = load_model(cfg.base, cfg.max_tokens)
-    model.model_card_data.widget = [dict(source_sentence=data[0]['anchor'], sentences=data[:3]['positive'])]
+    if 'positive' in data.column_names: model.model_card_data.widget = [dict(source_sentence=data[0]['anchor'], sentences=data[:3]['positive'])]
     lora = add_lora(model, cfg.lora) if cfg.lora else None
     for n,p in model.named_parameters(): p.requires_grad_('.pooler.' not in n and p.requires_grad) # unused; several processes would wait for its gradient
     halve_by_length(model)

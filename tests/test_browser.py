@@ -231,7 +231,7 @@ def test_same_results_as_python(run, site, host, open_):
 
 def test_index_cut_to_fewer_dimensions(run, host, open_, tmp_path):
     shutil.copytree(run, tmp_path/'r', ignore=shutil.ignore_patterns('checkpoints'))
-    for stage,more in (('static', ['--set', 'search.dim=128']), ('site', ['--out', tmp_path/'cut'])): r = cli(stage, '--run', tmp_path/'r', *more); assert r.returncode == 0, r.stderr
+    for stage,more in (('index', ['--set', 'search.dim=128']), ('site', ['--out', tmp_path/'cut'])): r = cli(stage, '--run', tmp_path/'r', *more); assert r.returncode == 0, r.stderr
     page = open_(host(tmp_path/'cut')); assert status(page)['state'] == 'ready' and json.loads((tmp_path/'cut'/'site.json').read_text())['vectors']['dim'] <= 128
     type_(page, 'fix the radiator'); assert ids(page)[0][:3] == '06/'
 

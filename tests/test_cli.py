@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from conftest import SMALL, cli, write_csv
 
-STAGES = ['catalog','families','queries','split','negatives','train','guard','export','shift','index','static','evaluate']
+STAGES = ['catalog','families','queries','split','negatives','train','guard','export','shift','static','index','evaluate']
 
 def test_run_prints_the_table(run):
     out = run.with_suffix('.out').read_text()
@@ -131,3 +131,9 @@ def test_gate(run, files, own, tmp_path):
     assert r.returncode == 2 and 'no finished run' in r.stderr and 'Traceback' not in r.stderr
     r = cli('gate', '--run', run, '--against', run, '--must-pass', write_csv(tmp_path/'must.csv', [('query','id'), ('oil','99/9')]))
     assert r.returncode == 2 and "row 2, column `id`: '99/9'" in r.stderr
+
+def test_search_before_any_run(tmp_path):
+    "Without a run, the search that comes with the package answers, and says so."
+    r = cli('search', 'unlocked padlock', '-k', 2, cwd=tmp_path)
+    assert r.returncode == 0 and 'lock-open' in r.stdout and 'no run yet' in r.stderr
+    r = cli('search', 'x', '--run', tmp_path/'mine'); assert r.returncode == 2 and 'no finished index' in r.stderr

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np, pytest
 from embedding_search.catalog import read_jsonl
 from embedding_search.encode import top_k
-from embedding_search.shift import TitleEncoder
+from embedding_search.static import TitleEncoder
 from embedding_search.milvus import MilvusStore
 from embedding_search.serve import Live, make_app
 from embedding_search.store import Store
