@@ -1,15 +1,15 @@
 """What smaller downloads cost in what they find: `python benchmarks/sizes.py --run runs/full`. Judged on dev queries, never on test.
 
-From words alone to full precision, each as a page of its own in a real Chromium. Models of fewer layers are taught to read queries as the run's own model does (mean squared error of the vectors, queries and titles that may be trained on), so that the index stays as it is; models with fewer or coarser word pieces are indexed anew.
+From words alone to full precision, each as a page of its own in a real Chromium. Models of fewer layers are taught to read queries as the run's own model does (mean squared error of the vectors, on queries and some titles that may be trained on), so that the index stays as it is; models with fewer or coarser word pieces are indexed anew.
 Writes `benchmarks/results/sizes.json`; finished rows are not repeated (`--again`)."""
-import argparse, json, os, shutil, threading, time
+import argparse, json, os, random, shutil, threading, time
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 import numpy as np
 from browser import ARGS, BACK, CHROMIUM, q, ready
 from embedding_search.catalog import read_jsonl
 from embedding_search.config import TrainSettings
-from embedding_search.encode import Encoder, TorchEncoder, load_model, pin_threads, read_beside, write_beside
+from embedding_search.encode import Encoder, TorchEncoder, cached_vectors, load_model, pin_threads, read_beside, sha256, write_beside
 from embedding_search.evaluate import Corpus, dense_scores, headers, keyword_scores, strict_rows
 from embedding_search.export import export, keep_pieces, write_hashes
 from embedding_search.guard import answer_ranks, read_probe
@@ -22,7 +22,7 @@ from embedding_search.train import train
 
 OUT = Path(__file__).parent/'results'/'sizes.json'
 KEPT = {4: (0, 2, 3, 5), 3: (0, 3, 5)}
-VARIANTS = {'as it ships': {}, 'coarse pieces': dict(step=1), 'used pieces': dict(used=True), 'small': dict(used=True, step=1), '4 layers': dict(layers=4), '3 layers': dict(layers=3), '4 layers, small': dict(layers=4, used=True, step=1),
+VARIANTS = {'as it ships': {}, 'coarse pieces': dict(step=.5), 'coarser pieces': dict(step=1), 'used pieces': dict(used=True), 'small': dict(used=True, step=.5), '4 layers': dict(layers=4), '3 layers': dict(layers=3), '4 layers, small': dict(layers=4, used=True, step=.5),
             'full precision': dict(whole=True), 'static': dict(tiers=('static',)), 'keywords': dict(tiers=())}
 
 class Lab:
@@ -35,7 +35,8 @@ class Lab:
         self.dev = {k: [x for x in split[p] if x['part'] == 'dev'] for k,p in (('unseen titles','unseen'), ('human','judged'))}
         pairs, held = read_jsonl(run/'groups.jsonl'), {self.fam[i] for x in split['unseen'] for i in x['ids']}
         self.asked, self.words = [p['query'] for p in pairs], vocabulary([r['title'] for r in self.rows], (p['query'] for p in split['train']))
-        self.texts = lessons([dict(r, family=self.fam[r['id']], title_no=self.no[r['id']]) for r in self.rows], pairs, held)[0]
+        texts = lessons([dict(r, family=self.fam[r['id']], title_no=self.no[r['id']]) for r in self.rows], pairs, held)[0]; titles = texts[len(pairs):]
+        self.texts = texts[:len(pairs)] + random.Random(42).sample(titles, min(25_000, len(titles)))
         self.probe, self.everyday = read_probe('data/everyday/probe.csv')
 
 def student(lab, layers):
@@ -47,7 +48,7 @@ def student(lab, layers):
     out = lab.work/f'student-{layers}'; took = out/'seconds.json'
     if took.exists(): return out/'model', json.loads(took.read_text())
     teacher = load_model(str(lab.run/'model')); start = time.time()
-    wanted = TorchEncoder(teacher).encode(lab.texts, 'query', progress=True)
+    wanted = cached_vectors(TorchEncoder(teacher), lab.texts, 'query', lab.work/'teacher', sha256(lab.run/'model'/'model.safetensors'))
     inner = teacher[0].auto_model; inner.encoder.layer = torch.nn.ModuleList([inner.encoder.layer[i] for i in KEPT[layers]]); inner.config.num_hidden_layers = layers
     teacher.save_pretrained(str(out/'first'), safe_serialization=True)
     data = Dataset.from_dict(dict(anchor=lab.texts, label=wanted.tolist())).shuffle(seed=42)

@@ -83,13 +83,13 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help="Teach a tiny embedding model your catalog's vocabulary, and search it by meaning. Start with: embedding-search run --help")
 RunOption = Annotated[Path, typer.Option('--run', help='Folder of the run')]
 
-# %% ../nbs/32_cli.ipynb #067c0605
+# %% ../nbs/32_cli.ipynb #99019141
 def size_setting(
     size:str, # `full`, `small`, or empty: as it is set
 )->list[str]: # Changes as `override` reads them
     "What `--size` stands for."
     if size not in ('','full','small'): raise InputError(f"--size {size}: full or small")
-    return [f"export.vocabulary=\"{'used' if size == 'small' else 'all'}\"", f"export.step={int(size == 'small')}"] if size else []
+    return [f"export.vocabulary=\"{'used' if size == 'small' else 'all'}\"", f"export.step={.5 if size == 'small' else 0}"] if size else []
 
 # %% ../nbs/32_cli.ipynb #09bde24f
 def run_until(

@@ -183,11 +183,11 @@ class GuardSettings(_Table):
     queries:int = Field(500, ge=50, description='Held-out queries of each part that are looked at, chosen by seed')
     titles:int = Field(4000, ge=100, description='Titles they are searched among, the answers included')
 
-# %% ../nbs/00_config.ipynb #4ae22c37
+# %% ../nbs/00_config.ipynb #ac7ed930
 class ExportSettings(_Table):
     "What becomes ONNX."
     vocabulary:Literal['all','used'] = Field('all', description='Word pieces that stay in the model: all of the base model, or those that catalog and queries use')
-    step:float = Field(0, ge=0, le=2, description="Step of the word pieces' vectors, in units of a row's root mean square; 0: 8 bits; 1 packs to less than half")
+    step:float = Field(0, ge=0, le=2, description="Step of the word pieces' vectors, in units of a row's root mean square; 0: 8 bits; 0.5 packs to two thirds, 1 to less than half")
 
 # %% ../nbs/00_config.ipynb #2d671797
 class ShiftSettings(_Table):
@@ -225,12 +225,12 @@ class ServeSettings(_Table):
     cors:list[str] = Field([], description='Origins whose pages may ask, such as https://shop.example; none by default')
     log_queries:bool = Field(False, description='Write query texts into the log')
 
-# %% ../nbs/00_config.ipynb #7b9fe688
+# %% ../nbs/00_config.ipynb #08ff60df
 class SiteSettings(_Table):
     "The search page for browsers."
     name:str = Field('', description='Title of the page; empty: the name of the catalog file')
     dim:int = Field(256, ge=8, description='Principal axes kept of the vectors')
-    levels:int = Field(41, ge=3, le=127, description='Steps from zero to the largest value along an axis')
+    levels:int = Field(34, ge=3, le=127, description='Steps from zero to the largest value along an axis')
     rrf_k:int = Field(10, ge=1, description='Constant of reciprocal rank fusion')
     keyword_weight:float = Field(.2, ge=0, description='Weight of keywords in the fusion, beside 1 for the vectors')
     endpoint:str = Field('', description='Address to which a visitor may send the log; empty: nowhere')

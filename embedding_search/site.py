@@ -117,11 +117,11 @@ def family_vectors(
     np.add.at(mean, family, v[title])
     return truncate(truncate(mean, v.shape[1]) + v[[g[0]['title_no'] for g in groups]], v.shape[1])
 
-# %% ../nbs/27_site.ipynb #1b0a3f0e
+# %% ../nbs/27_site.ipynb #50c18cba
 def vector_codes(
     v:np.ndarray, # float32 `(families, full)` unit rows
     dim:int=256, # Axes kept
-    levels:int=41, # Steps from zero to the largest value
+    levels:int=34, # Steps from zero to the largest value
 )->tuple[np.ndarray,np.ndarray]: # int16 axes `(dim, full)` in units of 1/32767, int8 codes `(families, dim)`
     "Codes of `v` along its principal axes."
     x = v - v.mean(0)
@@ -227,7 +227,7 @@ def keyword_part(
     counts = dict(rows=len(rows), families=len(groups), categories=len({r['category'] for r in rows}))
     return dict(format=1, name=name, counts=counts, files=files, vectors=None, encoders=[], search=search, golden={})
 
-# %% ../nbs/27_site.ipynb #c2af64f6
+# %% ../nbs/27_site.ipynb #9dd7936c
 def semantic_part(
     manifest:dict, # Manifest of the keyword part
     groups:list[list[dict]], # Families, rows with `title_no`
@@ -235,7 +235,7 @@ def semantic_part(
     model:str|Path, # Exported model whose vectors these are
     out:str|Path, # The site's folder
     dim:int=256, # Axes kept of the vectors
-    levels:int=41, # Steps of their codes
+    levels:int=34, # Steps of their codes
     golden:int=4, # Golden queries, asked at every start
 )->dict: # The manifest, completed
     "Files of the tiers that search by meaning."
