@@ -12,7 +12,7 @@ class Encode:
     "An actor that holds the exported model; one a core."
     def __init__(self, model, dim):
         from embedding_search.encode import pin_threads
-        from embedding_search.shift import TitleEncoder
+        from embedding_search.static import TitleEncoder
         pin_threads(1); self.encoder = TitleEncoder.load(model, dim=dim)
     def __call__(self, batch): return batch | dict(vector=self.encoder.encode(list(batch['title']), 'title', batch=32).astype(np.float16))
 

@@ -5,7 +5,6 @@ from http.client import HTTPException
 from pathlib import Path
 import numpy as np, pytest
 from embedding_search.catalog import read_jsonl
-from embedding_search.search import Searcher
 from embedding_search.static import QueryEncoder
 from embedding_search.store import Store
 
@@ -65,7 +64,7 @@ def test_search(web, store, run):
     assert {h['category'] for h in web.json('/search', dict(query='new', category='clutch'))['hits']} == {'clutch'}
     grouped, flat = (web.json('/search', dict(query='brake pads', k=8, grouped=g))['hits'] for g in (True, False))
     assert not any(h['variants'] for h in flat) and len(flat) == 8
-    assert [h['id'] for h in web.json('/search', dict(query='fix the radiator', k=5, mode='static'))['hits']] == [h['id'] for h in Searcher.load(run).search('fix the radiator', 5, 'static')]
+    assert [h['id'] for h in web.json('/search', dict(query='fix the radiator', k=5, mode='static'))['hits']] == [h['id'] for h in store.searcher().search('fix the radiator', 5, 'static')]
     for mode in ('dense','static','keyword'): assert web.json('/search', dict(query='clutch', mode=mode))['hits'][0]['tier'] == mode
 
 def test_embed_as_text_embeddings_inference(web, run):
