@@ -136,7 +136,7 @@ def scored(data):
 
 def row(train={}, data=lambda lab: lab.pairs, **more): return dict(train=train, data=data, **more)
 
-ROWS = {'plain': row(),
+ROWS = {'plain': row(), 'all': row(data=lambda lab: lab.all_pairs),
     **{f'titles-{n}': row(data=lambda lab, n=n: lab.of_titles(n)) for n in (1000, 2400, 4800, 9700)}, 'categories-7': row(data=lambda lab: lab.of_categories(7)),
     **{f'lr-{lr:g}': row(dict(learning_rate=lr)) for lr in (2e-5, 5e-5, 1e-4, 4e-4)},
     **{f'scale-{s}': row(dict(scale=s)) for s in (10, 40, 60)},
@@ -204,9 +204,16 @@ def shift(lab, name, shares=(.5, 1.), weights=(1., 2., 3.)):
             out[f'{s:g}, weight {rule.weight:g}'] = dict(fit_s=round(took, 1), **compared(lab, {p: lab.corpus.rank(dense_scores(asked[p], moved), q, lab.below) for p,q in lab.dev.items()}))
     return out
 
-def static(lab, name, share=.5, trust=((.2, 2), (.3, 1), (.3, 2), (.3, 4), (.4, 2))):
+TRUST = ((.2, 2), (.3, 1), (.3, 2), (.3, 4), (.4, 2))
+
+def final(lab, name):
+    "The row as it would ship, at the settings' own numbers."
+    cfg = StaticSettings()
+    return static(lab, name, trust=((cfg.floor, cfg.weight),), tables=(('two tables', cfg),))
+
+def static(lab, name, share=.5, trust=TRUST, tables=(('one table', StaticSettings(titles=False)), ('two tables', StaticSettings()))):
     "A static encoder for the titles as they are moved, alone and beside the transformer, without and with a table for titles; `probe`: Recall@5 on everyday queries."
-    pairs, (names, where) = lab.all_pairs if name == 'full' else lab.pairs, distinct_titles(lab.rows)
+    pairs, (names, where) = lab.all_pairs if name in ('full','all') else lab.pairs, distinct_titles(lab.rows)
     at = {r['id']: int(n) for r,n in zip(lab.rows, where)}
     e, known = TorchEncoder(between(load_model(), model_of(lab, name), share), bf16=has_bf16()), some_queries(pairs, seed=lab.seed)
     v = e.encode(names, 'title')
@@ -220,7 +227,7 @@ def static(lab, name, share=.5, trust=((.2, 2), (.3, 1), (.3, 2), (.3, 4), (.4, 
         return dict(fit_s=round(took, 1), probe=float((answer_ranks(both, dict(probe=probe), general)['probe'] <= 5).mean()),
                     **compared(lab, {p: lab.corpus.rank(dense_scores(vector([x['query'] for x in q], asked[p]), c), q, lab.below) for p,q in lab.dev.items()}))
     out = {'transformer alone': row(lambda t, v: v, moved)}
-    for what,cfg in (('one table', StaticSettings(titles=False)), ('two tables', StaticSettings())):
+    for what,cfg in tables:
         start = time.time(); table, extra = learn_static(texts, answer, names, moved, family, cfg, lab.seed); took = time.time()-start
         c = extra.add(moved, names) if extra else moved
         if extra: out[f'{what}, transformer alone'] = row(lambda t, v: v, c, took)
@@ -242,14 +249,14 @@ if __name__ == '__main__':
     a.add_argument('names', nargs='*'); a.add_argument('--run', type=Path, default='runs/full'); a.add_argument('--work', type=Path, default='runs/recipe'); a.add_argument('--share', type=float, default=.5, help='share of the training pairs')
     a.add_argument('--seed', type=int, default=42); a.add_argument('--threads', type=int, default=2); a.add_argument('--again', action='store_true'); a.add_argument('--list', action='store_true')
     a = a.parse_args()
-    if a.list or not a.names: print(*ROWS, *(f'{k}:{r}' for k in ('blend','shift','static') for r in ('base','plain','full')), *(f'icons:{r}' for r in ('own','plain','two-domains')), sep='\n'); raise SystemExit
+    if a.list or not a.names: print(*ROWS, *(f'{k}:{r}' for k in ('blend','shift','static') for r in ('base','plain','full')), 'final:all', *(f'icons:{r}' for r in ('own','plain','two-domains')), sep='\n'); raise SystemExit
     pin_threads(a.threads)
     lab = Lab(a.run, a.work, a.share, a.seed)
     found = json.loads(OUT.read_text()) if OUT.exists() else {}
     for name in a.names:
         key = name + (f'@{a.seed}' if a.seed != 42 else '')
         if key in found and not a.again: continue
-        found[key] = dict(share=a.share, seed=a.seed, threads=a.threads, **(dict(alpha=dict(blend=blend, shift=shift, static=static, icons=icons)[name.split(':')[0]](lab, name.split(':')[1])) if ':' in name else one(lab, name)))
+        found[key] = dict(share=a.share, seed=a.seed, threads=a.threads, **(dict(alpha=dict(blend=blend, shift=shift, static=static, final=final, icons=icons)[name.split(':')[0]](lab, name.split(':')[1])) if ':' in name else one(lab, name)))
         found = (json.loads(OUT.read_text()) if OUT.exists() else {}) | {key: found[key]}  # Another process may have written rows meanwhile
         OUT.write_text('{\n' + ',\n'.join(f'{json.dumps(k)}: {json.dumps(short(v))}' for k,v in found.items()) + '\n}\n')
         show = found[key].get('alpha') or {'': found[key]}

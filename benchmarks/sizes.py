@@ -17,7 +17,7 @@ from embedding_search.keyword import Keywords
 from embedding_search.metrics import best, is_shorthand, paired_bootstrap, vocabulary
 from embedding_search.search import build_index, distinct_titles
 from embedding_search.site import Preview, build_site
-from embedding_search.static import QueryEncoder, TitleEncoder, lessons
+from embedding_search.static import BESIDE, QueryEncoder, TitleEncoder, lessons
 from embedding_search.train import train
 
 OUT = Path(__file__).parent/'results'/'sizes.json'
@@ -67,7 +67,7 @@ def variant(lab, name, layers=6, used=False, step=0, whole=False, tiers=None):
         shutil.copytree(model, folder/'model', ignore=shutil.ignore_patterns('onnx'))
         if used: keep_pieces(folder/'model', [*(r['title'] for r in lab.rows), *lab.asked])
         export(folder/'model', step)
-        for n in ('shift','static','titles'):
+        for n in BESIDE:
             if f := read_beside(lab.run/'model', n): write_beside(folder/'model', n, **f)
     onnx = folder/'model'/'onnx'
     if whole:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['schema', 'MilvusStore', 'MilvusSearcher', 'found_in']
 
-# %% ../nbs/31_milvus.ipynb #75c3acfa
+# %% ../nbs/31_milvus.ipynb #647d0593
 import json
 from pathlib import Path
 import numpy as np
@@ -13,8 +13,7 @@ from fastcore.basics import patch
 from .catalog import norm
 from .config import InputError
 from .search import FIELDS, MODES, as_hit, distinct_titles, fold, fuse, number
-from .static import TitleEncoder
-from .static import QueryEncoder, query_vector
+from .static import QueryEncoder, TitleEncoder, query_vector
 from .store import encoder_parts, fingerprint, gate
 
 # %% ../nbs/31_milvus.ipynb #43656344

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STAGES', 'digest', 'versions', 'Run', 'file_hash', 'put_first']
 
-# %% ../nbs/26_pipeline.ipynb #3e3fa51a
+# %% ../nbs/26_pipeline.ipynb #1e828a74
 import hashlib, json, platform, random, resource, shutil, time
 from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
@@ -26,7 +26,7 @@ from .negatives import bm25_miner, candidates, dense_miner, hard_negatives, rand
 from .queries import check_queries, read_queries, refuse_marked
 from .search import build_index, distinct_titles
 from .shift import learn_shift, some_queries
-from .static import TitleEncoder, TitleTable, learn_static, lessons
+from .static import BESIDE, TitleEncoder, TitleTable, learn_static, lessons
 from .split import split_queries
 from .train import check_size, main_process, processes, train as fit, training_set
 
@@ -328,23 +328,23 @@ def untrained(self:Run)->str: # Fingerprint
         return dict(base=t.base) | self._smaller()
     return self.stage('train', ['untrained', t.base, t.max_tokens, *self._size()], ['model/model.safetensors'], work)
 
-# %% ../nbs/26_pipeline.ipynb #1384c3a6
+# %% ../nbs/26_pipeline.ipynb #36534257
 @patch
 def export(self:Run, after:str)->str: # Fingerprint
     "Write the ONNX graphs into `model/onnx/`."
     step = self.settings.export.step
     def work(_):
-        for name in ('shift','static','titles'): (self.folder/'model'/'onnx'/f'{name}.npz').unlink(missing_ok=True)
+        for name in BESIDE: (self.folder/'model'/'onnx'/f'{name}.npz').unlink(missing_ok=True)
         return export_model(self.folder/'model', step)
     return self.stage('export', [after, *([step] if step else [])], ['model/onnx/sha256.json'], work)
 
-# %% ../nbs/26_pipeline.ipynb #f4b8730c
+# %% ../nbs/26_pipeline.ipynb #e99d0c2c
 @patch
 def shift(self:Run, after:str)->str: # Fingerprint
     "Learn from the training queries how titles are moved, into `model/onnx/shift.npz`."
     s, model = self.settings.shift, self.folder/'model'
     def work(_):
-        for name in ('shift','static','titles'): drop_beside(model, name)
+        for name in BESIDE: drop_beside(model, name)
         if not s.weight: return {}
         known = some_queries(read_jsonl(self.folder/'groups.jsonl'), s.titles, s.queries, self.settings.seed)
         return learn_shift(known, {r['id']: r['title'] for r in self.rows()}, model, s, self.settings.threads, self.progress)

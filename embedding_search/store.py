@@ -6,7 +6,7 @@
 __all__ = ['MODEL_FILES', 'encoder_parts', 'fingerprint', 'quantize', 'scan_index', 'row_line', 'write_version', 'title_keys',
            'Rows', 'VersionSearcher', 'Store', 'sync', 'put_json', 'changes', 'recall', 'gate', 'fit_bridge']
 
-# %% ../nbs/28_store.ipynb #9b08b6d5
+# %% ../nbs/28_store.ipynb #60992944
 import contextlib, fcntl, hashlib, json, mmap, os, shutil, tempfile
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,13 +18,12 @@ from .encode import sha256, truncate
 from .keyword import Keywords
 from .metrics import paired_bootstrap
 from .search import Searcher, distinct_titles, number
-from .static import TitleEncoder
-from .static import QueryEncoder
+from .static import BESIDE, QueryEncoder, TitleEncoder
 
 # %% ../nbs/28_store.ipynb #30c9c9f5
 MODEL_FILES = ('onnx/model_quantized.onnx', 'onnx/sha256.json', 'tokenizer.json', 'tokenizer_config.json', 'config_sentence_transformers.json')
 
-# %% ../nbs/28_store.ipynb #3f6f024b
+# %% ../nbs/28_store.ipynb #abaf2f70
 def encoder_parts(
     model:str|Path, # Exported model
     dim:int, # Dimensions kept
@@ -38,7 +37,7 @@ def encoder_parts(
     except (OSError, ValueError, KeyError): raise InputError(f"{model}: no exported model; `embedding-search export` writes one") from None
     pooling = model/'1_Pooling'/'config.json'
     return dict(model=graph, tokenizer=sha256(model/'tokenizer.json'), pooling=json.loads(pooling.read_text()) if pooling.exists() else 'graph',
-                prompts=conf.get('prompts') or {}, max_tokens=words['model_max_length'], dim=dim, text=text, **{k: listed[f'{k}.npz'] for k in ('shift','static','titles') if f'{k}.npz' in listed})
+                prompts=conf.get('prompts') or {}, max_tokens=words['model_max_length'], dim=dim, text=text, **{k: listed[f'{k}.npz'] for k in BESIDE if f'{k}.npz' in listed})
 
 # %% ../nbs/28_store.ipynb #e5f10617
 def fingerprint(
@@ -229,14 +228,14 @@ def find(self:Store,
     if len(found) != 1: raise InputError(f"{self.folder}: {len(found) or 'no'} versions are called {name!r}; `embedding-search index list` shows them")
     return found[0]
 
-# %% ../nbs/28_store.ipynb #9e6b292f
+# %% ../nbs/28_store.ipynb #2ffe8780
 @patch
 def add_model(self:Store,
     model:str|Path, # Exported model
 )->str: # Name under `models/`
     "Keep a copy of what encodes queries."
     model = Path(model)
-    files = [f for f in (*MODEL_FILES, '1_Pooling/config.json', 'onnx/shift.npz', 'onnx/static.npz', 'onnx/titles.npz') if (model/f).exists()]
+    files = [f for f in (*MODEL_FILES, '1_Pooling/config.json', *(f'onnx/{k}.npz' for k in BESIDE)) if (model/f).exists()]
     name = fingerprint({f: sha256(model/f) for f in files})
     if not (self.folder/'models'/name).exists():
         part = Path(tempfile.mkdtemp(prefix='.part-', dir=self.folder/'models'))
