@@ -22,6 +22,7 @@ from embedding_search.search import distinct_titles
 from embedding_search.shift import Shift, means, some_queries
 from embedding_search.static import learn_static, lessons
 from embedding_search.train import train, training_set
+from teacher import Teacher, second_look
 
 DIMS = TrainSettings().dims
 OUT = Path(__file__).parent/'results'/'recipe.json'
@@ -126,9 +127,17 @@ def losses(kind):
     from sentence_transformers.sentence_transformer import losses as st
     def gist(model): return st.GISTEmbedLoss(model, load_model(), temperature=.05)
     def cached(model): return st.MatryoshkaLoss(model, st.CachedMultipleNegativesRankingLoss(model, scale=20, mini_batch_size=128), DIMS, matryoshka_weights=[1/len(DIMS)]*len(DIMS))
-    return dict(gist=gist, cached=cached, triplet=lambda m: st.TripletLoss(m, st.TripletDistanceMetric.COSINE, .3), cosine=lambda m: st.CosineSimilarityLoss(m))[kind]
+    def margin(model):
+        from sentence_transformers.util import pairwise_cos_sim
+        return st.MarginMSELoss(model, lambda a, b: 20*pairwise_cos_sim(a, b))
+    return dict(gist=gist, cached=cached, margin=margin, triplet=lambda m: st.TripletLoss(m, st.TripletDistanceMetric.COSINE, .3), cosine=lambda m: st.CosineSimilarityLoss(m))[kind]
 
-def scored(data):
+def whole_batches(lab):
+    "Batches as they come: labels that are numbers cannot be kept apart."
+    from sentence_transformers.training_args import BatchSamplers
+    return BatchSamplers.BATCH_SAMPLER
+
+def scored(data, lab):
     "Triplets as pairs of texts with a score: 1 for the positive, 0 for the negative."
     from datasets import Dataset, concatenate_datasets
     each = [Dataset.from_dict(dict(anchor=data['anchor'], other=data[c], score=[x]*len(data))) for c,x in (('positive', 1.), ('negative_1', 0.))]
@@ -147,6 +156,7 @@ ROWS = {'plain': row(), 'all': row(data=lambda lab: lab.all_pairs),
     'base-1-no-margin': row(data=lambda lab: lab.mined('base', 1, -9)),
     'by-category': row(sampler=by_category), 'by-category-64': row(sampler=lambda lab: by_category(lab, 64)),
     'gist': row(loss='gist'), 'triplet-base-1': row(data=lambda lab: lab.mined('base', 1), loss='triplet'), 'cosine-base-1': row(data=lambda lab: lab.mined('base', 1), loss='cosine', reshape=scored),
+    'relabelled-1': row(data=lambda lab: Teacher(lab).relabelled()), 'margin-mse': row(lambda lab: dict(base=str(lab.work/'relabelled-1-42'/'model'), learning_rate=5e-5), data=lambda lab: Teacher(lab).relabelled(), loss='margin', reshape=lambda data, lab: Teacher(lab).margins(data, lab.work/'relabelled-1-42'/'model'), sampler=whole_batches),
     'family-positives': row(data=lambda lab: lab.of_relatives()), 'two-domains': row(data=lambda lab: lab.with_icons()),
     'with-category': row(text=lambda title, category: f'{title}. {category}'),
     'augment-0.3': row(data=lambda lab: augment(lab.pairs, AugmentSettings(share=.3))),
@@ -160,10 +170,10 @@ def one(lab, name):
     start = time.time(); pairs = r['data'](lab); prepared = time.time()-start
     text = r.get('text', lambda title, category: title)
     titles = {i: text(t, lab.category[i]) for i,t in lab.title.items()}
-    cfg = TrainSettings(**dict(max_pairs=0, learning_rate=2e-4, evals=1) | r['train'])
+    cfg = TrainSettings(**dict(max_pairs=0, learning_rate=2e-4, evals=1) | (r['train'](lab) if callable(r['train']) else r['train']))
     hooks = dict(loss=losses(r['loss'])) if 'loss' in r else {}
     if 'sampler' in r: hooks['sampler'] = r['sampler'](lab)
-    start = time.time(); got = train(r.get('reshape', lambda x: x)(training_set(pairs, titles, lab.seed)), folder/'model', folder/'checkpoints', cfg, title=titles, seed=lab.seed, progress=True, **hooks); took = time.time()-start
+    start = time.time(); got = train(r.get('reshape', lambda data, lab: data)(training_set(pairs, titles, lab.seed), lab), folder/'model', folder/'checkpoints', cfg, title=titles, seed=lab.seed, progress=True, **hooks); took = time.time()-start
     shutil.rmtree(folder/'checkpoints', ignore_errors=True)
     ranks = lab.ranks(load_model(str(folder/'model')), text)
     np.savez(folder/'ranks.npz', **{p: best(x['strict']) for p,x in ranks.items()})
@@ -240,6 +250,11 @@ def icons(lab, name):
     other = Lab(Path('runs/mdi'), lab.work/'icons', 1, lab.seed, '')
     return {'on icons': compared(other, other.ranks(load_model('runs/mdi/tuned') if name == 'own' else model_of(lab, name)))}
 
+def teacher(lab, name):
+    "A row whose first titles the cross-encoder puts in order, which no tab could do; and what it said about the negatives."
+    t = Teacher(lab)
+    return {'second look': compared(lab, second_look(lab, TorchEncoder(model_of(lab, name), bf16=has_bf16()), t)) | t.numbers()}
+
 def short(x):
     "`x` with floats of five digits."
     return {k: short(v) for k,v in x.items()} if isinstance(x, dict) else [short(v) for v in x] if isinstance(x, list) else round(x, 5) if isinstance(x, float) else x
@@ -249,14 +264,14 @@ if __name__ == '__main__':
     a.add_argument('names', nargs='*'); a.add_argument('--run', type=Path, default='runs/full'); a.add_argument('--work', type=Path, default='runs/recipe'); a.add_argument('--share', type=float, default=.5, help='share of the training pairs')
     a.add_argument('--seed', type=int, default=42); a.add_argument('--threads', type=int, default=2); a.add_argument('--again', action='store_true'); a.add_argument('--list', action='store_true')
     a = a.parse_args()
-    if a.list or not a.names: print(*ROWS, *(f'{k}:{r}' for k in ('blend','shift','static') for r in ('base','plain','full')), 'final:all', *(f'icons:{r}' for r in ('own','plain','two-domains')), sep='\n'); raise SystemExit
+    if a.list or not a.names: print(*ROWS, *(f'{k}:{r}' for k in ('blend','shift','static') for r in ('base','plain','full')), 'final:all', 'teacher:plain', *(f'icons:{r}' for r in ('own','plain','two-domains')), sep='\n'); raise SystemExit
     pin_threads(a.threads)
     lab = Lab(a.run, a.work, a.share, a.seed)
     found = json.loads(OUT.read_text()) if OUT.exists() else {}
     for name in a.names:
         key = name + (f'@{a.seed}' if a.seed != 42 else '')
         if key in found and not a.again: continue
-        found[key] = dict(share=a.share, seed=a.seed, threads=a.threads, **(dict(alpha=dict(blend=blend, shift=shift, static=static, final=final, icons=icons)[name.split(':')[0]](lab, name.split(':')[1])) if ':' in name else one(lab, name)))
+        found[key] = dict(share=a.share, seed=a.seed, threads=a.threads, **(dict(alpha=dict(blend=blend, shift=shift, static=static, final=final, icons=icons, teacher=teacher)[name.split(':')[0]](lab, name.split(':')[1])) if ':' in name else one(lab, name)))
         found = (json.loads(OUT.read_text()) if OUT.exists() else {}) | {key: found[key]}  # Another process may have written rows meanwhile
         OUT.write_text('{\n' + ',\n'.join(f'{json.dumps(k)}: {json.dumps(short(v))}' for k,v in found.items()) + '\n}\n')
         show = found[key].get('alpha') or {'': found[key]}
