@@ -8,11 +8,11 @@ export TOKENIZERS_PARALLELISM = false
 export HF_HUB_OFFLINE ?= 1
 PORT ?= 8000
 
-.PHONY: help install demo site wheel release sample full serve test drift results readme docs clean
+.PHONY: help install demo site wheel release sample full serve test lint drift bench results pictures readme docs docs-serve clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(VENV)/.done ## Create .venv with everything
 
@@ -48,20 +48,33 @@ full: install ## The same with all data
 serve: install ## Search page of the demo's run
 	$(BIN)/embedding-search serve --run runs/demo --port $(PORT) --browser
 
-test: install drift ## Every test: notebooks, package, command line
+test: install lint drift ## Every test: notebooks, package, command line
 	$(BIN)/python tools/test.py
+
+lint: install ## Look for mistakes in notebooks, package and scripts
+	$(BIN)/ruff check -q .
 
 drift: install ## Fail when package, README and notebooks have drifted apart
 	$(BIN)/python tools/drift.py
 
+bench: install ## All benchmarks, an hour; one table in benchmarks/README.md (tools/bench.py --help)
+	$(BIN)/python tools/bench.py
+
 results: install ## Copy the results of runs/demo and runs/full to data/icd10cm/results
 	$(BIN)/python tools/results.py demo full
+
+pictures: install ## Draw the pictures of README and documentation again, from runs/demo and the committed results
+	$(BIN)/embedding-search site --run runs/demo
+	$(BIN)/python tools/pictures.py
 
 readme: install ## Rebuild README.md from nbs/index.ipynb
 	$(BIN)/python tools/docs.py --readme
 
 docs: install ## Build the documentation site in _docs
 	$(BIN)/python tools/docs.py
+
+docs-serve: docs ## Build the documentation and show it
+	$(BIN)/python -m http.server -d _docs $(PORT)
 
 clean: ## Remove everything that was built, runs and environment too
 	rm -rf $(VENV) embedding_search/web web/node_modules runs _proc _docs build dist *.egg-info

@@ -14,7 +14,7 @@ def start(cmd, port, probe='/search?q=first', timeout=180, **env):
     while time.perf_counter()-t < timeout:
         try: urllib.request.urlopen(f'http://127.0.0.1:{port}{probe}', timeout=timeout).read(); return p, time.perf_counter()-t
         except OSError:
-            if p.poll() is not None: raise SystemExit(f'{cmd} ended with {p.returncode}')
+            if p.poll() is not None: raise SystemExit(f'{cmd} ended with {p.returncode}') from None
             time.sleep(.01)
     raise SystemExit(f'{cmd} did not answer')
 

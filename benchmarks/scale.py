@@ -33,7 +33,6 @@ for n in (10_000, 100_000, 1_000_000):
     words = [titles[i % len(titles)] for i in range(n)]
     keys, k_build = once(lambda: Keywords(words)) if n <= 100_000 else (None, None)
     result['sizes'][n] = dict(scan_ms=ms(lambda i: index.search(queries[i:i+1], 300)), scan_mb=round(n*384/1e6, 1), **(dict(keyword_build_s=round(k_build, 2), keyword_ms=ms(lambda i: keys.scores(words[i]))) if keys else {}))
-    del index, codes, keys
 m = MilvusStore(str(scratch/'m.db'), run/'model'); some = rows[:20_000]
 vectors = truncate(rng.normal(size=(20_000, 384)).astype(np.float32), 384)
 v, took = once(lambda: m.build(some, {r['id']: r['id'] for r in some}, vectors)); s = m.searcher(v['name']); s.search('warm up', mode='dense')

@@ -6,7 +6,7 @@ import argparse, json, os, random, shutil, threading, time
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 import numpy as np
-from browser import ARGS, BACK, CHROMIUM, q, ready
+from browser import ARGS, BACK, CHROMIUM, EL, q, ready
 from embedding_search.catalog import read_jsonl
 from embedding_search.config import TrainSettings
 from embedding_search.encode import Encoder, TorchEncoder, cached_vectors, load_model, pin_threads, read_beside, sha256, write_beside
@@ -80,7 +80,7 @@ def variant(lab, name, layers=6, used=False, step=0, whole=False, tiers=None):
     return folder, v, took
 
 def in_tab(folder, queries, tiers):
-    "Median milliseconds from a query to its results in the page, and MB of a first visit by the files' sizes."
+    "Median milliseconds from a query to its results in the page, MB of a first visit by the files' sizes, and the best tier that started with how many of the entries expected for its golden queries, as found in Python, it finds."
     from playwright.sync_api import sync_playwright
     m, site = build_site(folder, log=lambda *a: None), folder/'site'
     if tiers is not None: m['encoders'] = [e for e in m['encoders'] if e['name'] in tiers]; (site/'site.json').write_text(json.dumps(m))
@@ -91,11 +91,11 @@ def in_tab(folder, queries, tiers):
     with sync_playwright() as p:
         b = p.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGS); page = b.new_page()
         page.goto(f'http://127.0.0.1:{server.server_address[1]}/'); ready(page)
-        page.evaluate(BACK, queries[:40]); rounds = [page.evaluate(BACK, queries[:150]) for _ in range(3)]; b.close()
+        page.evaluate(BACK, queries[:40]); rounds = [page.evaluate(BACK, queries[:150]) for _ in range(3)]; tier = page.evaluate(f'[{EL}.status.tier, {EL}.status.selfTest]'); b.close()
     server.shutdown()
     needed = {'catalog', *(['vectors'] if m['encoders'] else []), *(f for e in m['encoders'] for f in e['files'].values())}
     mb = {f: sum(x['size'] for x in m['files'][f]['parts'])/1e6 for f in sorted(needed)} | dict(page=sum(f.stat().st_size for f in (*site.glob('*.*'), *(site/'assets').rglob('*.*')) if f.is_file())/1e6)
-    return q([t for r in rounds for t,_ in r], 50), {k: round(v, 2) for k,v in mb.items()}
+    return q([t for r in rounds for t,_ in r], 50), {k: round(v, 2) for k,v in mb.items()}, tier
 
 def row(lab, name, was):
     "Train, export, index, judge and open one variant."
@@ -110,8 +110,8 @@ def row(lab, name, was):
         for way,encode in ways.items():
             hit = (ranked(encode, qs) <= 5).astype(float); first = was.setdefault((p, way), hit)
             parts[p][way] = {'Recall@5': float(hit.mean()), 'shorthand': float(hit[short].mean()), 'change': paired_bootstrap(first, hit, groups=groups), 'queries': len(qs)}
-    ms, mb = in_tab(folder, [x['query'] for x in lab.dev['human']], tiers)
-    out = dict(taught_s=took, tab_ms=ms, mb=mb, first_visit_mb=round(sum(mb.values()), 2), parts=parts, load=round(os.getloadavg()[0], 2))
+    ms, mb, tier = in_tab(folder, [x['query'] for x in lab.dev['human']], tiers)
+    out = dict(taught_s=took, tab_ms=ms, mb=mb, tier=tier, first_visit_mb=round(sum(mb.values()), 2), parts=parts, load=round(os.getloadavg()[0], 2))
     if tiers != (): out['probe'] = float((answer_ranks(type('E', (), dict(encode=lambda self, t, k: e.static.encode(t) if tiers and k == 'query' else e.encode(t, k)))(), dict(probe=lab.probe), lab.everyday)['probe'] <= 5).mean())
     shutil.rmtree(folder)
     return out

@@ -2,7 +2,6 @@
 
 It reads query and title together, starts from the same base model, and learns from pairs that the rows themselves do not train on. It judges the negatives that the base model found (those that it takes for answers are dropped), and its differences between answer and negative are what a distillation pass is taught (MarginMSE)."""
 import json, random, time
-from pathlib import Path
 import numpy as np
 from embedding_search.encode import TorchEncoder, base_path, load_model
 from embedding_search.evaluate import dense_scores
@@ -66,12 +65,13 @@ class Teacher:
         first = [(p, s) for p in pairs for s in p['logits'][1:2]]; better = [dict(query=p['query'], title=t[p['id']], preferred=t[p['negatives'][0]], logits=p['logits'][:2]) for p,s in first if s > p['logits'][0]]
         return dict(train_s=json.loads((self.folder/'train_s.json').read_text()), judge_s=self.opinions()['judge_s'], judged=sum(len(p['logits']) for p in pairs), first=len(first), dropped=sum(s >= p['logits'][0]-1 for p,s in first), preferred=len(better),
                     examples=random.Random(0).sample(better, min(examples, len(better))))
-    def margins(self, data, pupil, scale=20, sample=2000):
-        "Triplets with the judge's difference between positive and negative for a label, as wide as the differences of the model in `pupil` times `scale`."
-        a, p, n = (data[c] for c in ('anchor','positive','negative_1'))
-        s = self.judge([*zip(a, p), *zip(a, n)]); wide = s[:len(a)]-s[len(a):]
-        e = TorchEncoder(load_model(str(pupil))); q, x, y = (e.encode(list(t[:sample]), k) for t,k in ((a, 'query'), (p, 'title'), (n, 'title')))
-        return data.add_column('label', (wide*scale*((q*x).sum(1)-(q*y).sum(1)).std()/wide[:sample].std()).tolist())
+    def margins(self, pupil, scale=20, sample=2000):
+        "Triplets with the judge's difference between title and first negative for a label, as wide as the differences of the model in `pupil` times `scale`."
+        from datasets import Dataset
+        x = [p for p in self.opinions()['pairs'] if p['negatives']]; t = self.lab.title
+        q, pos, neg = [p['query'] for p in x], [t[p['id']] for p in x], [t[p['negatives'][0]] for p in x]; wide = np.array([p['logits'][0]-p['logits'][1] for p in x])
+        e = TorchEncoder(load_model(str(pupil))); a, b, c = (e.encode(v[:sample], k) for v,k in ((q, 'query'), (pos, 'title'), (neg, 'title')))
+        return Dataset.from_dict(dict(anchor=q, positive=pos, negative_1=neg, label=(wide*scale*((a*b).sum(1)-(a*c).sum(1)).std()/wide[:sample].std()).tolist())).shuffle(seed=self.lab.seed)
 
 def second_look(lab, encoder, teacher, depth=10):
     "Ranks of the dev queries when the judge orders the first `depth` titles of `encoder` anew."

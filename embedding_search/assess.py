@@ -166,7 +166,7 @@ def int8_losses(self:Bench,
         if warning := recall_gate(paired_bootstrap(*hit, self.settings.evaluate.resamples, groups=groups), len(groups), .01 if self.settings.export.step else .005): out.append(f'{part}: {warning}')
     return out
 
-# %% ../nbs/25_assess.ipynb #daf8ef1b
+# %% ../nbs/25_assess.ipynb #5387dcea
 @patch
 def explain(self:Bench,
     systems:dict[str,Callable], # All systems
@@ -175,7 +175,7 @@ def explain(self:Bench,
     part, queries = self.dev()
     if not queries: return {}
     c = self.corpus; ranked = c.rank(systems['shipped'](queries), queries)
-    missed = failures(queries, ranked, c, self.rows, self.words)
+    missed = failures(queries, ranked, c, self.rows, self.words, self.settings.evaluate.headers)
     v = self.shipped.encoder.encode([m['query'] for m in missed], 'query') if missed else np.zeros((0, 1))
     write_wanted(self.folder/'wanted.csv', wanted(missed, c.entry, self.fam, self.taught))
     category = np.unique([r.get('category') or '' for r in c.entry], return_inverse=True)[1]
@@ -229,7 +229,7 @@ def report(self:Bench,
     card_results(self.folder/'model'/'README.md', found)
     return found, self.int8_losses(ranks, tests)
 
-# %% ../nbs/25_assess.ipynb #de119015
+# %% ../nbs/25_assess.ipynb #8389ad62
 @patch
 def gate(self:Bench,
     against:str|Path, # Folder of the current run
@@ -246,7 +246,7 @@ def gate(self:Bench,
     if cfg.must_pass:
         must = read_must_pass(cfg.must_pass, self.rows)
         found += must_pass(must, rank(must)[1], self.title, cfg)
-    if not found: raise InputError(f"{self.folder}: no test queries and none that must pass; a gate needs something to measure (--judged, or gate.must_pass)")
+    if not found: raise InputError(f"{self.folder}: nothing to measure: give --must-pass FILE, or repeat the run with --judged FILE")
     read = lambda f: json.loads((Path(f)/'evaluation.json').read_text()) if (Path(f)/'evaluation.json').exists() else dict(results={})
     ok, lines = gate(found, causes(read(against), read(self.folder), cfg))
     (self.folder/'gate.json').write_text(json.dumps(dict(passed=ok, against=str(against), checks=found, lines=lines), indent=1))

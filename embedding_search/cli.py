@@ -4,21 +4,21 @@
 
 # %% auto #0
 __all__ = ['app', 'RunOption', 'HELP', 'store_app', 'StoreOption', 'JsonOption', 'override', 'own_catalog', 'settings_of',
-           'with_written', 'size_setting', 'run_until', 'stage_command', 'show', 'finish', 'show_plan', 'ask_for',
-           'with_chat', 'show_preview', 'keep', 'write_queries', 'queries_command', 'logs_command', 'pairs_command',
-           'gate_command', 'search_command', 'serve_command', 'index_stage', 'index_build', 'index_list',
-           'index_activate', 'index_rollback', 'index_gc', 'index_diff', 'index_verify', 'index_export', 'site_command',
-           'main']
+           'with_written', 'size_setting', 'run_until', 'stage_command', 'show', 'finish', 'check_screen', 'show_plan',
+           'ask_for', 'with_chat', 'show_preview', 'keep', 'write_queries', 'queries_command', 'logs_command',
+           'pairs_command', 'gate_command', 'search_command', 'serve_command', 'index_stage', 'index_build',
+           'index_list', 'index_activate', 'index_rollback', 'index_gc', 'index_diff', 'index_verify', 'index_export',
+           'site_command', 'missing', 'main']
 
-# %% ../nbs/32_cli.ipynb #ac34c8df
+# %% ../nbs/32_cli.ipynb #d0dca1ae
 import errno, json, os, sys, tomllib
 from pathlib import Path
 from typing import Annotated, Optional
 import typer
 from pydantic import ValidationError
-from .config import InputError, Settings, load_settings
+from .config import InputError, Settings, cure, load_settings, setting_faults
 
-# %% ../nbs/32_cli.ipynb #a9f87fd7
+# %% ../nbs/32_cli.ipynb #b1c9146b
 def override(
     s:Settings, # Settings to change
     changes:list[str], # `table.key=value`, value as in TOML; a bare word is a string
@@ -32,10 +32,11 @@ def override(
         except tomllib.TOMLDecodeError: pass
         *tables, last = key.strip().split('.'); at = raw
         for t in tables: at = at.get(t) if isinstance(at, dict) else None
-        if not isinstance(at, dict) or last not in at: raise InputError(f"--set {c}: no setting is called {key.strip()!r}; see data/icd10cm/demo.toml for examples")
+        if not isinstance(at, dict): raise InputError(f"--set {c}: no table is called {'.'.join(tables)!r}; there are: {', '.join(k for k,v in raw.items() if isinstance(v, dict))}")
+        if last not in at: raise InputError(f"--set {c}: no setting is called {key.strip()!r}; {'.'.join(tables) or 'the top'} has: {', '.join(at)}")
         at[last] = value
     try: return Settings.model_validate(raw)
-    except ValidationError as e: raise InputError('\n'.join(f"--set {'.'.join(map(str, f['loc']))}: {f['msg']} (got {f['input']!r})" for f in e.errors())) from None
+    except ValidationError as e: raise InputError('\n'.join(f'setting {k}: {why}' for k,why in setting_faults(e))) from None
 
 # %% ../nbs/32_cli.ipynb #b14f3242
 def own_catalog(
@@ -52,7 +53,7 @@ def own_catalog(
     return Settings(catalog=dict(source=catalog, id=id, title=title, category=category, text=text, sql=sql, keep=[]),
                     queries=dict(file=queries, judged=judged, query='query', id='id'), evaluate=dict(strict=''))
 
-# %% ../nbs/32_cli.ipynb #8a175afe
+# %% ../nbs/32_cli.ipynb #5c14d1b6
 def settings_of(
     run:str|Path, # Run folder, which may not exist yet
     path:Optional[Path]=None, # Settings file
@@ -65,8 +66,10 @@ def settings_of(
     if given: return own_catalog(**given)
     kept = Path(run)/'manifest.json'
     if path or not kept.exists(): return load_settings(path)
-    try: return Settings.model_validate(json.loads(kept.read_text())['settings'])
-    except (ValueError, KeyError) as e: raise InputError(f"{kept}: settings unreadable ({type(e).__name__}); give --settings, or delete the run") from None
+    try: raw = json.loads(kept.read_text())['settings']
+    except (ValueError, KeyError, TypeError): raise InputError(f"{kept}: not readable JSON of a run; restore it, or delete it: all stages then run again") from None
+    try: return Settings.model_validate(raw)
+    except ValidationError as e: raise InputError('\n'.join([*(f'{kept}, settings.{k}: {why}' for k,why in setting_faults(e)), 'correct it in this file'])) from None
 
 # %% ../nbs/32_cli.ipynb #e3573a72
 def with_written(
@@ -197,6 +200,15 @@ def finish(
           f"{folder/f'{name}.csv'}; look through {folder/f'{name}.md'}")
     return folder/f'{name}.csv'
 
+# %% ../nbs/32_cli.ipynb #cc56a0fc
+def check_screen(
+    s:Settings, # Settings of the run
+)->None: # Raises `ModuleNotFoundError`
+    "Find out whether `finish` lacks a package."
+    from importlib.util import find_spec
+    for name,used in (('py3langid', not s.generate.language), ('sentence_transformers', s.generate.round_trip)):
+        if used and find_spec(name) is None: raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+
 # %% ../nbs/32_cli.ipynb #6e9bee10
 def show_plan(
     g, # `Generator`
@@ -214,7 +226,7 @@ def show_plan(
           f"(prices as of 2026-11-21: check them). Spent so far ${led.spent:.4f}, budget ${s.generate.budget:.2f}")
     return e
 
-# %% ../nbs/32_cli.ipynb #bc39ce6c
+# %% ../nbs/32_cli.ipynb #38dae35c
 def ask_for(
     run:Path, # Run folder
     s:Settings, # Settings of the run
@@ -232,6 +244,7 @@ def ask_for(
     r, folder = Run(run, s), Path(run)/'generated'
     rows, fam = r.rows(), r.family()
     free = bool(prompts or answers) or dry and not os.environ.get('ANTHROPIC_API_KEY')
+    if not (dry or preview or prompts or purpose == 'negatives'): check_screen(s)
     g, chosen, other = plan(folder, rows, fam, s.generate, s.seed, purpose, preview or titles, key=not free)
     stopped = None
     if prompts or answers:
@@ -248,7 +261,7 @@ def ask_for(
     if stopped: raise stopped
     return purpose == 'train' and bool(pairs) and not preview
 
-# %% ../nbs/32_cli.ipynb #fb4d4ecd
+# %% ../nbs/32_cli.ipynb #59d43999
 def with_chat(
     g, # `Generator`
     prompts:str, # Folder for prompt files; empty: read replies
@@ -258,11 +271,13 @@ def with_chat(
     from embedding_search.prompts import read_answers, write_prompts
     if prompts:
         files = write_prompts(prompts, [x for x in g.items if x['key'] not in g.ledger.answers], g.system)
-        print(f"{len(files)} prompt files in {prompts}: paste each into a chat, save the replies into a folder, and give it to --from-answers"); return
+        print(f"{len(files)} prompt files in {prompts}: paste each into a chat; save the replies into a folder, then repeat this command with --from-answers FOLDER for --to-prompts, all other options unchanged"); return
     found, report = read_answers(answers, g.items, g.cfg)
     for k,v in found.items(): g.ledger.add('ask', ask=f'file-{k[:8]}', keys=[k], cost=0); g.ledger.add('end', ask=f'file-{k[:8]}', how='file', cost=0, answers={k: v})
-    print(f"{report['files']} replies: queries for {report['titles']} of {len(g.items)} titles" + (f"; {report['unreadable']} without readable JSON" if report['unreadable'] else '') +
+    text = (f"{report['files']} replies: queries for {report['titles']} of {len(g.items)} titles" + (f"; {report['unreadable']} without readable JSON" if report['unreadable'] else '') +
           (f"; {report['unknown']} titles that were not asked for (other settings, or another catalog?)" if report['unknown'] else ''))
+    if not found: raise InputError(f"{answers}: {text}; repeat the command that wrote the prompts, with --from-answers {answers} for --to-prompts, all other options unchanged")
+    print(text)
 
 # %% ../nbs/32_cli.ipynb #d29f33d5
 def show_preview(
@@ -368,7 +383,7 @@ def pairs_command(
 # %% ../nbs/32_cli.ipynb #8ca1f179
 stage_command('families', 'dedupe', 'The same as families.')
 
-# %% ../nbs/32_cli.ipynb #aaa3aa14
+# %% ../nbs/32_cli.ipynb #59228976
 @app.command('gate', help='Compare a new run with the current one; exits with 1 and the reason when it may not ship.')
 def gate_command(
     run:RunOption, # The new run
@@ -376,6 +391,7 @@ def gate_command(
     must_pass:Annotated[str, typer.Option(help='Queries that must pass, columns query,id')]='', # File
 )->None:
     "Print what fell, and why."
+    if not all((run/f).exists() for f in ('manifest.json','index/index.json')): raise InputError(f"{run}: not a finished run; embedding-search run --run {run} makes one")
     s = settings_of(run)
     if must_pass: s.gate.must_pass = must_pass
     from embedding_search.encode import pin_threads
@@ -385,12 +401,12 @@ def gate_command(
     print('\n'.join(lines))
     if not ok: raise typer.Exit(1)
 
-# %% ../nbs/32_cli.ipynb #9b7b14f5
+# %% ../nbs/32_cli.ipynb #fd4a9c30
 @app.command('search', help='Search a finished run.')
 def search_command(
     query:Annotated[str, typer.Argument(help='What you would type')], # Search text
     run:RunOption=Path('runs/demo'), # Folder of the run
-    k:Annotated[int, typer.Option('-k', help='Hits')]=10, # Hits
+    k:Annotated[int, typer.Option('-k', help='Hits', min=1)]=10, # Hits
     mode:Annotated[str, typer.Option(help='hybrid, dense, static or keyword')]='hybrid', # How to search
     category:Annotated[str, typer.Option(help='Only this category')]='', # Category
     as_json:Annotated[bool, typer.Option('--json', help='One JSON object a hit')]=False, # Machine-readable
@@ -400,16 +416,18 @@ def search_command(
     if not (run/'index').exists() and run == Path('runs/demo'):
         run = sample_run(); print('no run yet: searching the icon names that come with the package (@mdi/svg); --run names another', file=sys.stderr)
     s = settings_of(run).search
-    for h in Searcher.load(run, rrf_k=s.rrf_k, keyword_weight=s.keyword_weight).search(query, k, mode, category or None):
+    hits = Searcher.load(run, rrf_k=s.rrf_k, keyword_weight=s.keyword_weight).search(query, k, mode, category or None)
+    if not hits: print(f"nothing found; try other words{'' if mode == 'hybrid' else ' or --mode hybrid'}", file=sys.stderr)
+    for h in hits:
         print(json.dumps(h, ensure_ascii=False) if as_json else
               f"{h['rank']:>3}  {h['id']:<12} {h['title']}" + (f"   (+{len(h['variants'])} variants)" if h['variants'] else ''))
 
-# %% ../nbs/32_cli.ipynb #1d0cef7c
+# %% ../nbs/32_cli.ipynb #c1f3b66c
 @app.command('serve', help='Serve the search of a finished run, or the active version of an index store. An API key is asked for when EMBEDDING_SEARCH_API_KEY is set.')
 def serve_command(
     run:RunOption=Path('runs/demo'), # Folder of the run
     host:Annotated[str, typer.Option(help='Address to listen on')]='127.0.0.1', # Address
-    port:Annotated[int, typer.Option(help='Port to listen on')]=8000, # Port
+    port:Annotated[int, typer.Option(help='Port to listen on', min=0, max=65535)]=8000, # Port
     browser:Annotated[bool, typer.Option('--browser', help='Open the page')]=False, # Open the page
     store:Annotated[Optional[Path], typer.Option(help='Index store: its active version is served, and switched while it serves')]=None, # Index store
     workers:Annotated[int, typer.Option(help='Processes, if not as in the settings', min=0)]=0, # Processes
@@ -530,7 +548,7 @@ def index_export(folder:Annotated[Path, typer.Argument(help='Where to write')], 
     from embedding_search.store import Store
     print(Store(store).export(folder, version))
 
-# %% ../nbs/32_cli.ipynb #6c3b13b4
+# %% ../nbs/32_cli.ipynb #0ecf8cc5
 @app.command('site', help='Build the search page for browsers: a folder that any file host serves. Works from a catalog alone, too.')
 def site_command(
     run:RunOption=Path('runs/demo'), # Folder of the run
@@ -544,7 +562,7 @@ def site_command(
     set_:Annotated[Optional[list[str]], typer.Option('--set', help='Change one setting, e.g. --set site.name="My parts"')]=None, # Overrides
     serve:Annotated[bool, typer.Option('--serve', help='Serve the folder on this machine afterwards')]=False, # Serve it
     browser:Annotated[bool, typer.Option('--browser', help='Serve it, and open the page')]=False, # Open the page
-    port:Annotated[int, typer.Option(help='Port to serve on')]=8000, # Port
+    port:Annotated[int, typer.Option(help='Port to serve on', min=0, max=65535)]=8000, # Port
     isolated:Annotated[bool, typer.Option('--isolated', help='Serve with COOP and COEP headers')]=False, # Cross-origin isolation
 )->None:
     "Build the search page for browsers."
@@ -554,18 +572,32 @@ def site_command(
         from embedding_search.pipeline import Run
         Run(run, s).go('families')
     build_site(run, out, s)
-    if not (serve or browser): return
+    if not (serve or browser): print('view it with --serve added to the same command, not by opening the file'); return
     server = preview(out or run/'site', port=port, isolated=isolated)
     print(f'Search page: http://127.0.0.1:{server.server_address[1]}/   (Ctrl-C stops it)', flush=True)
     if browser: typer.launch(f'http://127.0.0.1:{server.server_address[1]}/')
     try: server.serve_forever()
     except KeyboardInterrupt: server.server_close()
 
-# %% ../nbs/32_cli.ipynb #54b6fa77
+# %% ../nbs/32_cli.ipynb #33531927
+def missing(
+    e:ModuleNotFoundError, # What an import raised
+)->str: # What to install; empty when it is our own fault
+    "Name the extra that brings a package."
+    name = e.name or ''
+    if not name or '.' in name or name == 'embedding_search': return ''
+    extras = dict(generate=('anthropic','py3langid','typo'), serve=('fastapi','starlette','uvicorn','prometheus_client','faiss'))
+    return f"the package {name} is missing: pip install 'embedding_search[{next((k for k,v in extras.items() if name in v), 'train')}]'"
+
+# %% ../nbs/32_cli.ipynb #97d48c87
 def main()->None:
     "The command `embedding-search`."
-    try: app()
-    except InputError as e: print(f'error: {e}', file=sys.stderr); sys.exit(2)
+    try: app(); return
+    except InputError as e: told = str(e)
+    except ModuleNotFoundError as e:
+        if not (told := missing(e)): raise
     except OSError as e:
-        if e.errno != errno.ENOSPC: raise
-        print(f'error: the disk is full{f" ({e.filename})" if e.filename else ""}: free some space; the same command goes on', file=sys.stderr); sys.exit(2)
+        if e.errno == errno.ENOSPC: told = f'the disk is full{f" ({e.filename})" if e.filename else ""}: free some space; the same command goes on'
+        elif e.filename: told = f'{e.filename}: {e.strerror}; {cure(e)}'
+        else: raise
+    print(f'error: {told}', file=sys.stderr); sys.exit(2)

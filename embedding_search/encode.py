@@ -7,13 +7,14 @@ __all__ = ['MINILM', 'MINILM_SHA256', 'PROMPTS', 'pin_threads', 'sha256', 'base_
            'load_model', 'has_bf16', 'TorchEncoder', 'truncate', 'top_k', 'read_hashed', 'write_beside', 'read_beside',
            'drop_beside', 'Encoder', 'cached_vectors']
 
-# %% ../nbs/06_encode.ipynb #bf5aa778
+# %% ../nbs/06_encode.ipynb #30581bad
 import hashlib, io, json, os
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from tqdm.auto import tqdm
-from .config import InputError
+from .catalog import atomic_write
+from .config import InputError, cure
 
 # %% ../nbs/06_encode.ipynb #0c202ac5
 def pin_threads(
@@ -74,7 +75,7 @@ def check_no_code(
     if strange: raise InputError(f"{path}/modules.json: module {strange[0]} is not part of sentence-transformers; refused")
     if not any(path.rglob('*.safetensors')): raise InputError(f"{path}: no .safetensors weights; pickled weights are refused")
 
-# %% ../nbs/06_encode.ipynb #5f79b874
+# %% ../nbs/06_encode.ipynb #efa49ba5
 def load_model(
     base:str=MINILM, # Name on a hub, or a folder
     max_tokens:int=64, # Tokens of a text that are read
@@ -86,7 +87,7 @@ def load_model(
     if Path(path).is_dir(): check_no_code(path)
     try: model = SentenceTransformer(path, device=device, model_kwargs={'use_safetensors': True})
     except Exception as e:
-        raise InputError(f"base model {base!r} could not be loaded ({type(e).__name__}: {str(e).splitlines()[0][:200]}); "
+        raise InputError(f"base model {base!r} could not be loaded ({type(e).__name__}: {next(iter(str(e).splitlines()), '')[:200]}); "
                          f"without a model hub use {MINILM!r} or a local folder with safetensors") from e
     model.max_seq_length = min(max_tokens, model.max_seq_length or max_tokens)
     if not any(model.prompts.values()): model.prompts = prompts_for(base)
@@ -148,20 +149,20 @@ def top_k(
     empty = np.empty((0, k))
     return np.concatenate(S or [empty]), np.concatenate(I or [empty.astype(int)])
 
-# %% ../nbs/06_encode.ipynb #3ac52e72
+# %% ../nbs/06_encode.ipynb #f164e3a4
 def read_hashed(
     folder:str|Path, # Folder with `sha256.json` of its files
     name:str, # File to read
 )->bytes: # Its content, verified
     "Content of `folder`/`name`, refused when its hash is not the recorded one."
     path = Path(folder)/name
+    again = f'delete {path.parent}/sha256.json and run embedding-search index --run RUN'
     try: want = json.loads((path.parent/'sha256.json').read_text())[name]; data = path.read_bytes()
-    except (OSError, ValueError, KeyError) as e: raise InputError(f"{path}: missing or unlisted ({type(e).__name__}); run `embedding-search export` again") from None
-    if hashlib.sha256(data).hexdigest() != want:
-        raise InputError(f"{path}: {len(data):,} bytes that do not match the recorded hash (cut off or changed); run `embedding-search export` again")
+    except (OSError, ValueError, KeyError) as e: raise InputError(f"{path}: missing or unlisted ({type(e).__name__}); {again}") from None
+    if hashlib.sha256(data).hexdigest() != want: raise InputError(f"{path}: {len(data):,} bytes that do not match the recorded hash (cut off or changed); {again}")
     return data
 
-# %% ../nbs/06_encode.ipynb #abd783e7
+# %% ../nbs/06_encode.ipynb #b4f62a86
 def write_beside(
     model:str|Path, # Exported model
     name:str, # Name of the file, without its ending
@@ -172,9 +173,9 @@ def write_beside(
     np.savez(part, **arrays)
     data, digest = part.getvalue(), hashlib.sha256(part.getvalue()).hexdigest()
     try:
-        (onnx/f'{name}.npz').write_bytes(data)
-        (onnx/'sha256.json').write_text(json.dumps(json.loads((onnx/'sha256.json').read_text()) | {f'{name}.npz': digest}, indent=1))
-    except OSError as e: raise InputError(f"{onnx}/{name}.npz could not be written ({e.strerror}); free some space and run again") from e
+        atomic_write(onnx/f'{name}.npz', data)
+        atomic_write(onnx/'sha256.json', json.dumps(json.loads((onnx/'sha256.json').read_text()) | {f'{name}.npz': digest}, indent=1).encode())
+    except OSError as e: raise InputError(f"{onnx}/{name}.npz could not be written ({e.strerror}); {cure(e)} and run again") from e
     return digest
 
 # %% ../nbs/06_encode.ipynb #431fdac8
@@ -187,7 +188,7 @@ def read_beside(
     if not (onnx/'sha256.json').exists() or f'{name}.npz' not in json.loads((onnx/'sha256.json').read_text()): return None
     with np.load(io.BytesIO(read_hashed(onnx, f'{name}.npz')), allow_pickle=False) as f: return dict(f)
 
-# %% ../nbs/06_encode.ipynb #9274ced3
+# %% ../nbs/06_encode.ipynb #f1d19c8c
 def drop_beside(
     model:str|Path, # Exported model
     name:str, # Name of the file, without its ending
@@ -195,7 +196,7 @@ def drop_beside(
     "Remove what `write_beside` wrote, if it is there."
     onnx = Path(model)/'onnx'
     listed = json.loads((onnx/'sha256.json').read_text())
-    if listed.pop(f'{name}.npz', None): (onnx/'sha256.json').write_text(json.dumps(listed, indent=1))
+    if listed.pop(f'{name}.npz', None): atomic_write(onnx/'sha256.json', json.dumps(listed, indent=1).encode())
     (onnx/f'{name}.npz').unlink(missing_ok=True)
 
 # %% ../nbs/06_encode.ipynb #5ef1d551
@@ -253,7 +254,7 @@ def encode(self:Encoder,
         out[ix] = truncate(v, self.dim)
     return out
 
-# %% ../nbs/06_encode.ipynb #b35b8821
+# %% ../nbs/06_encode.ipynb #35154e10
 def cached_vectors(
     encoder, # `Encoder` or `TorchEncoder`
     texts:list[str], # Texts to encode
@@ -267,6 +268,6 @@ def cached_vectors(
     path = Path(folder)/f'{h}.npy'
     if path.exists(): return np.load(path).astype(np.float32)
     v = encoder.encode(texts, kind, progress=progress)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix('.part.npy'); np.save(part, v.astype(np.float16)); part.replace(path)
-    return v.astype(np.float16).astype(np.float32)
+    kept, part = v.astype(np.float16), io.BytesIO()
+    np.save(part, kept); atomic_write(path, part.getbuffer())
+    return kept.astype(np.float32)

@@ -17,7 +17,7 @@ from .keyword import Keywords
 from .metrics import best, is_lay, is_prefix, is_shorthand, movement, query_metrics, relevant_ranks, resampled, summary
 from .search import distinct_titles, fuse
 
-# %% ../nbs/20_evaluate.ipynb #943783b5
+# %% ../nbs/20_evaluate.ipynb #60b15492
 def strict_rows(
     rows:list[dict], # Catalog rows
     where:str='', # `column=value`; empty: all rows
@@ -25,7 +25,7 @@ def strict_rows(
     "Rows of the strict corpus."
     if not where: return list(rows)
     column, _, value = where.partition('=')
-    if rows and column not in rows[0]: raise InputError(f"settings, `evaluate.strict`: the catalog has no column {column!r}; list it in `catalog.keep`")
+    if rows and column not in rows[0]: raise InputError(f"settings, `evaluate.strict`: the catalog has no column {column!r}; list it in catalog.keep, or set evaluate.strict = \"\"")
     out = [r for r in rows if str(r[column])==value]
     if not out: raise InputError(f"settings, `evaluate.strict`: no row has {where}")
     return out

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['used_pieces', 'renumber', 'keep_pieces', 'rename_output', 'export_onnx', 'quantize', 'coarse_pieces', 'write_hashes',
-           'parity', 'recall_gate', 'export']
+           'recall_gate', 'export']
 
 # %% ../nbs/16_export.ipynb #0a36802a
 import json, shutil, warnings
@@ -96,14 +96,14 @@ def export_onnx(
     shutil.rmtree(tmp)
     return folder/'onnx'/'model.onnx'
 
-# %% ../nbs/16_export.ipynb #7def7392
+# %% ../nbs/16_export.ipynb #b7764bb1
 def quantize(
     folder:str|Path, # Model with `onnx/model.onnx`
 )->Path: # `onnx/model_quantized.onnx`
     "INT8 graph of the model in `folder`, weights per channel."
     from optimum.onnxruntime import AutoQuantizationConfig, ORTQuantizer
     onnx, tmp = Path(folder)/'onnx', Path(folder)/'onnx.part'
-    for f in ('config.json',): shutil.copy(Path(folder)/f, onnx/f)
+    shutil.copy(Path(folder)/'config.json', onnx/'config.json')
     q = ORTQuantizer.from_pretrained(onnx, file_name='model.onnx')
     q.quantize(save_dir=tmp, quantization_config=AutoQuantizationConfig.avx512_vnni(is_static=False, per_channel=True))
     (tmp/'model_quantized.onnx').replace(onnx/'model_quantized.onnx')
@@ -141,16 +141,7 @@ def write_hashes(
     (onnx/'sha256.json').write_text(json.dumps(found, indent=1))
     return found
 
-# %% ../nbs/16_export.ipynb #74c559db
-def parity(
-    a:np.ndarray, # `(n, dim)` unit vectors
-    b:np.ndarray, # `(n, dim)` unit vectors of the same texts
-)->dict[str,float]: # `mean` and `min` cosine between corresponding rows
-    "How far two encoders agree on the same texts."
-    c = (a*b).sum(1)
-    return dict(mean=float(c.mean()), min=float(c.min()))
-
-# %% ../nbs/16_export.ipynb #a479e31e
+# %% ../nbs/16_export.ipynb #207c827b
 def recall_gate(
     change:tuple[float,float,float], # Change of Recall@5 from full precision to INT8 with its paired 95% interval, 0 to 1
     queries:int, # Queries it was measured on
@@ -161,7 +152,7 @@ def recall_gate(
     result = ruling(mean, high, queries, allowed)
     if result == 'pass': return ''
     text = f"INT8 changes Recall@5 by {100*mean:+.2f} points ({100*low:+.2f} … {100*high:+.2f}) on {queries} queries; {100*allowed:.1f} are allowed"
-    if result == 'fail': raise InputError(text + ": ship onnx/model.onnx, or retrain")
+    if result == 'fail': raise InputError(text + "; set export.step = 0 if it is larger, or retrain; the numbers are in report.html")
     return text
 
 # %% ../nbs/16_export.ipynb #c3fe0d01

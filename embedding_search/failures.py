@@ -19,31 +19,33 @@ CAUSES = {'not in the corpus': 'complete the catalog, or take these queries out 
     'abbreviation': 'train with more shorthand; take abbreviations from the logs', 'unknown word': 'write queries with synonyms and eponyms; take words from the logs', 'lay language': 'write more everyday queries for these titles',
     'wrong sibling': 'mine hard negatives; write queries that keep what tells siblings apart', 'wrong category': 'write queries for titles of this category; check the label'}
 
-# %% ../nbs/21_failures.ipynb #cc0ea2eb
+# %% ../nbs/21_failures.ipynb #611112b8
 def is_relative(
     a:dict, # Catalog row
     b:dict, # Catalog row
+    ids:bool=True, # Ids begin with the ids of their headers, `evaluate.headers`
 )->bool: # Whether one stands above the other
     "Whether `a` is a header of `b` or the reverse."
     if a.get('category', '') != b.get('category', ''): return False
-    if a['id'].startswith(b['id']) or b['id'].startswith(a['id']): return True
+    if ids and (a['id'].startswith(b['id']) or b['id'].startswith(a['id'])): return True
     x, y = ({w for w in slice_tokens(r['title']) if w not in STOP} for r in (a, b))
     return bool(x and y) and (x <= y or y <= x)
 
-# %% ../nbs/21_failures.ipynb #4c3c4090
+# %% ../nbs/21_failures.ipynb #a3931c61
 def cause(
     query:dict, # `{'query','ids'}`
     rank:float, # Best rank of its answers
     top:list[int], # First five titles of the corpus
     corpus, # `evaluate.Corpus`
     words:set[str], # `vocabulary`
+    ids:bool=True, # As for `is_relative`
 )->str: # One of `CAUSES`, empty for a hit
     "Why `query` was missed."
     if rank <= 5: return ''
     right = corpus.relevant(query['ids'])
     if not len(right): return 'not in the corpus'
     if set(corpus.family[top]) & set(corpus.family[right]): return 'twin'
-    if any(is_relative(corpus.entry[a], corpus.entry[b]) for a in top for b in right): return 'header or child'
+    if any(is_relative(corpus.entry[a], corpus.entry[b], ids) for a in top for b in right): return 'header or child'
     if rank <= 10: return 'near miss'
     odd = [w for w in slice_tokens(query['query']) if w not in STOP and w not in words and any(map(str.isalpha, w))]
     if any(len(w) <= 3 or not w.isalpha() for w in odd): return 'abbreviation'
@@ -52,19 +54,20 @@ def cause(
     same = {corpus.entry[a].get('category', '') for a in top} & {corpus.entry[b].get('category', '') for b in right}
     return 'wrong sibling' if same else 'wrong category'
 
-# %% ../nbs/21_failures.ipynb #e65ddec5
+# %% ../nbs/21_failures.ipynb #558c677f
 def failures(
     queries:list[dict], # `{'query','ids'}`
     ranked:dict, # What `Corpus.rank` returned
     corpus, # `evaluate.Corpus`
     rows:list[dict], # Catalog rows
     words:set[str], # `vocabulary`
+    ids:bool=True, # As for `is_relative`
 )->list[dict]: # Of each miss: `n` (position in `queries`), `cause`, `query`, `title`, `id`, `category`, `rank`, `first`
     "Every miss with its cause."
     row = {r['id']: r for r in rows}
     out = []
     for n,(x,r,top) in enumerate(zip(queries, best(ranked['strict']), ranked['top'], strict=True)):
-        if not (why := cause(x, r, top, corpus, words)): continue
+        if not (why := cause(x, r, top, corpus, words, ids)): continue
         target = row[x['ids'][0]]
         out.append(dict(n=n, cause=why, query=x['query'], title=target['title'], id=target['id'], category=target.get('category', ''), rank=int(min(r, 1e6)), first=corpus.titles[top[0]]))
     return out
@@ -104,7 +107,7 @@ def clusters(
         out.append(dict(misses=len(at), words=telling, category=Counter(missed[i]['category'] for i in at).most_common(1)[0][0], examples=[missed[i] for i in near[:examples]]))
     return sorted(out, key=lambda x: -x['misses'])
 
-# %% ../nbs/21_failures.ipynb #cc5ee47d
+# %% ../nbs/21_failures.ipynb #e622f6b4
 def wanted(
     missed:list[dict], # What `failures` found
     rows:list[dict], # Rows of the corpus
@@ -121,7 +124,7 @@ def wanted(
     out = []
     for c,k in sorted(misses.items(), key=lambda x: (-x[1], x[0])):
         first = sorted(by[c], key=lambda r: r['id'] not in target)[:a_category]
-        out += [dict(id=r['id'], title=r['title'], category=c, reason=f"{k} misses in this category") for r in first]
+        out += [dict(id=r['id'], title=r['title'], category=c, reason=f"misses in this category: {k}") for r in first]
     return out[:n]
 
 # %% ../nbs/21_failures.ipynb #aa8a7ef8

@@ -151,7 +151,7 @@ def pause(
     try: return min(float(after), 300)
     except (TypeError, ValueError): return min(wait*2**n, 60)
 
-# %% ../nbs/09_generate.ipynb #63fcb7fa
+# %% ../nbs/09_generate.ipynb #8c2da92c
 class Generator:
     "Asks for items until each has an answer, was asked for often enough, or the budget is used up."
     def __init__(self,
@@ -162,7 +162,7 @@ class Generator:
         cfg:GenerateSettings, # All else
         log=print, # Called with lines for the user
     ):
-        if cfg.model not in cfg.prices: raise InputError(f"settings, `generate.prices`: no price for {cfg.model!r}; without one no budget can be kept")
+        if cfg.model not in cfg.prices: raise InputError(f"settings, `generate.prices`: no price for {cfg.model!r}, so no budget can be kept; add a table [generate.prices.{json.dumps(cfg.model)}] with input, output, cache_write and cache_read")
         self.client, self.ledger, self.items, self.system, self.cfg, self.log = client, ledger, items, system, cfg, log
         self.price, self.of, self.cache, self.stop = cfg.prices[cfg.model], {x['key']: x for x in items}, False, None
 
@@ -285,7 +285,7 @@ def post(self:Generator, name:str)->None:
         else: self.log(f"batch: posting was interrupted ({told(e)}); looking for it in the list")
     else: led.add('posted', batch=name, id=b.id)
 
-# %% ../nbs/09_generate.ipynb #9e0ba93a
+# %% ../nbs/09_generate.ipynb #229ece9b
 @patch
 def reconcile(self:Generator)->None:
     "Find the batch of each intent that was never confirmed; where there is none, its titles are free again."
@@ -294,9 +294,11 @@ def reconcile(self:Generator)->None:
     for name,b in [x for x in led.batches.items() if not x[1]['id']]:
         time.sleep(max(0, b['time']+self.cfg.settle-time.time()))
         found = ''
-        for x in self.patient().messages.batches.list(limit=100):
-            if x.created_at.timestamp() < b['time']-600: break
-            if x.id not in known and x.id not in self.seen() and sum(x.request_counts.to_dict().values()) == len(b['asks']): found = x.id
+        try:
+            for x in self.patient().messages.batches.list(limit=100):
+                if x.created_at.timestamp() < b['time']-600: break
+                if x.id not in known and x.id not in self.seen() and sum(x.request_counts.to_dict().values()) == len(b['asks']): found = x.id
+        except Exception as e: self.stop = f"the list of batches could not be read ({told(e)})"; return
         if found: led.add('posted', batch=name, id=found); known.add(found)
         else: led.add('gone', batch=name)
 
@@ -351,26 +353,29 @@ def look(self:Generator)->bool: # Whether a batch is still being worked on
         else: self.collect(name)
     return busy
 
-# %% ../nbs/09_generate.ipynb #fddb58ae
+# %% ../nbs/09_generate.ipynb #bf854e0d
 @patch
 def batches(self:Generator, progress:bool=False)->None:
     "Ask for everything with batches."
-    idle, last = 0, None
-    while not self.stop:
-        if any(not b['id'] for b in self.ledger.batches.values()): self.reconcile(); continue
-        groups, led = self.todo(), self.ledger
-        if groups and not led.batches:
-            now = (len(led.answers), sum(led.tries.values()))
-            idle, last = idle+1 if now == last else 0, now
-            if idle > self.cfg.retries: self.stop = 'the service kept failing'; return
-            time.sleep(min(idle and self.cfg.wait*2**idle, 60))
-        if groups and (name := self.announce(groups)):
-            self.post(name)
-            if name in led.batches: self.log(f"batch of {len(led.batches[name]['asks']):,} requests posted")
-        elif not led.batches:
-            if groups: self.stop = 'budget'
-            return
-        elif self.look(): time.sleep(self.cfg.poll)
+    from tqdm.auto import tqdm
+    idle, last, led = 0, None, self.ledger
+    with tqdm(total=len(self.items), desc='titles', disable=not progress) as bar:
+        while not self.stop:
+            bar.update(sum(x['key'] in led.answers for x in self.items)-bar.n)
+            if any(not b['id'] for b in led.batches.values()): self.reconcile(); continue
+            groups = self.todo()
+            if groups and not led.batches:
+                now = (len(led.answers), sum(led.tries.values()))
+                idle, last = idle+1 if now == last else 0, now
+                if idle > self.cfg.retries: self.stop = 'the service kept failing'; return
+                time.sleep(min(idle and self.cfg.wait*2**idle, 60))
+            if groups and (name := self.announce(groups)):
+                self.post(name)
+                if name in led.batches: self.log(f"batch of {len(led.batches[name]['asks']):,} requests posted")
+            elif not led.batches:
+                if groups: self.stop = 'budget'
+                return
+            elif self.look(): time.sleep(self.cfg.poll)
 
 # %% ../nbs/09_generate.ipynb #0f5ebdf3
 def plan(

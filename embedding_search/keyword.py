@@ -85,7 +85,7 @@ def save(self:Keywords,
     self.index.save(str(folder), show_progress=False)
     (Path(folder)/'keyword.json').write_text(json.dumps(dict(n=self.n, stopwords=self.stopwords)))
 
-# %% ../nbs/07_keyword.ipynb #69ff79c2
+# %% ../nbs/07_keyword.ipynb #4b71721e
 @patch(cls_method=True)
 def load(cls:Keywords,
     folder:str|Path, # Folder that `save` wrote
@@ -97,5 +97,6 @@ def load(cls:Keywords,
         self.__dict__.update(json.loads((Path(folder)/'keyword.json').read_text()))
         self.index = bm25s.BM25.load(str(folder), mmap=True, show_progress=False)
     except (OSError, ValueError, EOFError) as e:
-        raise InputError(f"{folder}: keyword index unreadable ({e}); run `embedding-search index` again") from None
+        index = Path(folder).parent
+        raise InputError(f"{folder}: keyword index unreadable ({e}); delete {index}/index.json and run embedding-search index --run {index.parent}") from None
     return self

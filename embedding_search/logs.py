@@ -117,7 +117,7 @@ def chains(
             elif waiting: out += [(w, e) for w in waiting if norm(w['query']) != norm(e['query'])]; waiting = []
     return out
 
-# %% ../nbs/11_logs.ipynb #5e077bb5
+# %% ../nbs/11_logs.ipynb #97391112
 def click_pairs(
     events:list[dict], # Cleaned events, in order of time
     cfg:LogSettings, # Weights
@@ -128,7 +128,7 @@ def click_pairs(
     for e in events:
         if e['picked']: count(e['query'], e['picked'], weight(e['rank'], cfg))
     for a,b in chains(events, cfg.window): count(a['query'], b['picked'], cfg.chain*weight(b['rank'], cfg))
-    pairs = [dict(query=spelling[q], id=i, weight=round(w, 3)) for (q,i),w in total.items() if w >= cfg.min_weight]
+    pairs = [dict(query=spelling[q], id=i, weight=round(w, 3)) for (q,i),w in total.items() if round(w, 3) > 0 and w >= cfg.min_weight]
     return sorted(pairs, key=lambda p: (-p['weight'], p['query'], p['id']))
 
 # %% ../nbs/11_logs.ipynb #694a228f

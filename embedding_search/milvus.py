@@ -5,16 +5,17 @@
 # %% auto #0
 __all__ = ['schema', 'MilvusStore', 'MilvusSearcher', 'found_in']
 
-# %% ../nbs/31_milvus.ipynb #647d0593
+# %% ../nbs/31_milvus.ipynb #305fd36f
 import json
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from .catalog import norm
 from .config import InputError
+from .pipeline import digest
 from .search import FIELDS, MODES, as_hit, distinct_titles, fold, fuse, number
 from .static import QueryEncoder, TitleEncoder, query_vector
-from .store import encoder_parts, fingerprint, gate
+from .store import encoder_parts, gate
 
 # %% ../nbs/31_milvus.ipynb #43656344
 def schema(
@@ -76,7 +77,7 @@ def point(self:MilvusStore,
     "Let an alias point to a version, in one step."
     (self.client.alter_alias if self.alias(alias) else self.client.create_alias)(collection_name=version, alias=alias)
 
-# %% ../nbs/31_milvus.ipynb #45fbf2a2
+# %% ../nbs/31_milvus.ipynb #88e8ab23
 @patch
 def build(self:MilvusStore,
     rows:list[dict], # Catalog rows
@@ -96,7 +97,7 @@ def build(self:MilvusStore,
         self.client.insert(part, [dict(row=j, family=int(family[j]), category_key=norm(r['category']), vector=vectors[where[j]].astype(float).tolist(), **{f: r.get(f, '') for f in FIELDS})
                                   for j,r in enumerate(rows[i:i+block], i)])
     self.client.flush(part)
-    self.client.rename_collection(part, f'{self.name}_v{n:06}_{fingerprint(self.parts)}')
+    self.client.rename_collection(part, f'{self.name}_v{n:06}_{digest(self.parts)}')
     return self.versions()[-1]
 
 # %% ../nbs/31_milvus.ipynb #4154ad53
@@ -155,7 +156,7 @@ def _show(self:MilvusSearcher, hits, mode, grouped):
     shown = lambda found: dict.fromkeys([*found, *(members[rows[found[0]]['family']] if grouped else [])])
     return [as_hit(rank, score, mode, [rows[r] for r in shown(found)]) for rank,(score,found) in enumerate(hits.values(), 1)]
 
-# %% ../nbs/31_milvus.ipynb #60ff0297
+# %% ../nbs/31_milvus.ipynb #cb408f6d
 @patch
 def searcher(self:MilvusStore,
     name:str|None=None, # Version; none: the active one
@@ -165,7 +166,7 @@ def searcher(self:MilvusStore,
     name = name or self.active()
     found = [v for v in self.versions() if v['name'] == name]
     if not found: raise InputError(f"Milvus has no version {name!r} under {self.name!r}; build and activate one")
-    if found[0]['fingerprint'] != fingerprint(self.parts): raise InputError(f"{self.model}: is not the model of version {name}; its vectors do not compare, so build a version with it")
+    if found[0]['fingerprint'] != digest(self.parts): raise InputError(f"{self.model}: is not the model of version {name}; its vectors do not compare, so build a version with it")
     return MilvusSearcher(self.client, found[0], like.encoder if like is not None else QueryEncoder.load(self.model, dim=self.parts['dim']))
 
 # %% ../nbs/31_milvus.ipynb #b183110e
@@ -203,14 +204,14 @@ def rollback(self:MilvusStore)->str: # The version that serves now
     self.point(self.name, before)
     return before
 
-# %% ../nbs/31_milvus.ipynb #ecf40d04
+# %% ../nbs/31_milvus.ipynb #72a9ba2b
 @patch
 def gc(self:MilvusStore,
     keep:int=2, # Newest versions to keep, beside the active one and the one before
 )->list[str]: # Versions that were dropped
     "Drop old versions, never one behind an alias."
     names = [v['name'] for v in self.versions()]
-    gone = [n for n in names[:len(names)-keep] if not self.client.list_aliases(n)['aliases']]
+    gone = [n for n in names[:max(0, len(names)-keep)] if not self.client.list_aliases(n)['aliases']]
     for n in gone: self.client.drop_collection(n)
     if self.client.has_collection(f'{self.name}_part'): self.client.drop_collection(f'{self.name}_part')
     return gone

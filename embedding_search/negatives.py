@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['candidates', 'dense_miner', 'bm25_miner', 'random_miner', 'threshold', 'is_false_negative', 'hard_negatives']
 
-# %% ../nbs/13_negatives.ipynb #eff15c37
+# %% ../nbs/13_negatives.ipynb #9f5304d4
 from collections.abc import Iterable
 import numpy as np
+from .catalog import norm
 from .encode import top_k
 from .keyword import Keywords
 
@@ -31,7 +32,7 @@ def dense_miner(
     s,i = top_k(q, c, depth)
     return zip((q*pos).sum(1), s, i)
 
-# %% ../nbs/13_negatives.ipynb #039e2bc9
+# %% ../nbs/13_negatives.ipynb #a7a5dab8
 def bm25_miner(
     queries:list[str], # Search texts
     positives:list[str], # Their titles
@@ -45,6 +46,7 @@ def bm25_miner(
     for q,p in zip(queries, positives):
         s = kw.scores(q); pos = s[row[p]]; s = s[:len(corpus)]
         top = np.argsort(-s, kind='stable')[:depth]
+        top = top[s[top] > 0]
         yield pos, s[top], top
 
 # %% ../nbs/13_negatives.ipynb #c5e82043
@@ -76,7 +78,7 @@ def is_false_negative(
     "Why a candidate is an answer rather than a negative."
     return 'family' if family in answers else 'margin' if score > top else ''
 
-# %% ../nbs/13_negatives.ipynb #affdf29b
+# %% ../nbs/13_negatives.ipynb #c649f5f2
 def hard_negatives(
     pairs:list[dict], # `{'query','id'}` training pairs
     mined:Iterable[tuple], # What a miner yields for each pair
@@ -88,13 +90,13 @@ def hard_negatives(
     "The first `n` mined candidates of each pair that are not answers."
     answers, out = {}, []
     counts = dict(candidates=0, family=0, margin=0, kept=0, pairs_without=0)
-    for p in pairs: answers.setdefault(p['query'].casefold(), set()).add(fam[p['id']])
+    for p in pairs: answers.setdefault(norm(p['query']), set()).add(fam[p['id']])
     for p,(pos,scores,idx) in zip(pairs, mined, strict=True):
         kept = []
         for s,i in zip(scores, idx):
             if len(kept)==n: break
             counts['candidates'] += 1
-            why = is_false_negative(s, fam[corpus[i]['id']], answers[p['query'].casefold()], threshold(pos, margin))
+            why = is_false_negative(s, fam[corpus[i]['id']], answers[norm(p['query'])], threshold(pos, margin))
             if why: counts[why] += 1
             else: kept.append(corpus[i]['id'])
         counts['kept'] += len(kept); counts['pairs_without'] += not kept

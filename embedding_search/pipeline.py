@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['STAGES', 'digest', 'versions', 'Run', 'file_hash', 'put_first']
 
-# %% ../nbs/26_pipeline.ipynb #1e828a74
-import hashlib, json, platform, random, resource, shutil, time
+# %% ../nbs/26_pipeline.ipynb #195ed65d
+import hashlib, json, platform, random, resource, shutil, time, warnings
 from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +18,7 @@ from .augment import augment
 from .catalog import norm, read_catalog, read_jsonl, write_jsonl
 from .config import InputError, Settings
 from .encode import TorchEncoder, base_path, cached_vectors, drop_beside, load_model, pin_threads, sha256
+from .evaluate import strict_rows
 from .export import export as export_model, keep_pieces
 from .families import exact_duplicates, find_families
 from .guard import guard as choose
@@ -46,7 +47,7 @@ def versions()->dict[str,str]: # Package to version, `-` when not installed
         except PackageNotFoundError: out[p] = '-'
     return out
 
-# %% ../nbs/26_pipeline.ipynb #474758b9
+# %% ../nbs/26_pipeline.ipynb #359d7b39
 class Run:
     "A folder with artefacts and a manifest of the stages that made them."
     def __init__(self,
@@ -59,8 +60,8 @@ class Run:
         try: self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as e: raise InputError(f"{folder}: run folder cannot be made ({e.strerror})") from None
         m = self.folder/'manifest.json'
-        try: self.manifest = json.loads(m.read_text()) if m.exists() else {}
-        except ValueError: raise InputError(f"{m}: not readable JSON; delete it to start the run afresh") from None
+        try: self.manifest = dict(json.loads(m.read_text())) if m.exists() else {}
+        except (ValueError, TypeError): raise InputError(f"{m}: not readable JSON of a run; restore it, or delete it: all stages then run again") from None
 
 # %% ../nbs/26_pipeline.ipynb #51113aba
 @patch
@@ -100,22 +101,26 @@ def learns(self:Run)->bool: # Whether there is anything to train on
     "Whether the settings name training queries or a log."
     return bool(self.settings.queries.file or self.settings.logs.file)
 
-# %% ../nbs/26_pipeline.ipynb #b9cbe474
+# %% ../nbs/26_pipeline.ipynb #92fdbb4e
 def file_hash(
     source:str, # File or database URL
 )->str: # Content hash of a file; of a database, a value that never repeats
     "What makes an input the same input."
     if '://' in source: return str(time.time())
-    if not Path(source).is_file(): raise InputError(f"{source}: no such file")
+    if Path(source).is_dir(): raise InputError(f"{source}: a folder; give one file")
+    if not Path(source).is_file(): raise InputError(f"{source}: no such file{'; give your own with --catalog FILE' if source == Settings().catalog.source else ''}")
     return sha256(source)
 
-# %% ../nbs/26_pipeline.ipynb #6addbc9a
+# %% ../nbs/26_pipeline.ipynb #e6bb3394
 @patch
 def catalog(self:Run)->str: # Fingerprint
     "Read the catalog into `catalog.jsonl`."
     c = self.settings.catalog
     def work(_):
-        rows = read_catalog(c.source, c.id, c.title, c.category, c.text, c.keep, c.sql, c.max_title, c.max_text)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter('always', UserWarning)
+            rows = read_catalog(c.source, c.id, c.title, c.category, c.text, c.keep, c.sql, c.max_title, c.max_text)
+        for w in told: self.log(f"           warning: {w.message}")
         write_jsonl(self.folder/'catalog.jsonl', rows)
         return dict(rows=len(rows), titles=len(distinct_titles(rows)[0]), categories=len({r['category'] for r in rows}))
     return self.stage('catalog', [c.model_dump(), file_hash(c.source)], ['catalog.jsonl'], work)
@@ -146,11 +151,11 @@ def family(self:Run)->dict[str,str]: # Row id to family
     "Each row's family."
     return json.loads((self.folder/'families.json').read_text())['family']
 
-# %% ../nbs/26_pipeline.ipynb #79589900
+# %% ../nbs/26_pipeline.ipynb #39e6ea6a
 @patch
 def queries(self:Run, after:str)->str: # Fingerprint
     "Read and check the queries into `queries.jsonl` and `judged.jsonl`."
-    q = self.settings.queries
+    q, hard = self.settings.queries, self.folder/'generated'/'negatives.jsonl'
     files = {'queries': q.file, 'judged': q.judged}
     def work(_):
         rows, counts = self.rows(), {}
@@ -161,7 +166,7 @@ def queries(self:Run, after:str)->str: # Fingerprint
             counts |= {name: len(pairs), f'{name}_report': report}
         return counts | self._logged(rows)
     log = [self.settings.logs.model_dump(), file_hash(self.settings.logs.file)] if self.settings.logs.file else []
-    return self.stage('queries', [q.model_dump(), after, *(file_hash(f) for f in files.values() if f), *log], ['queries.jsonl','judged.jsonl'], work)
+    return self.stage('queries', [q.model_dump(), after, *(file_hash(f) for f in files.values() if f), *log, *([sha256(hard)] if hard.exists() else [])], ['queries.jsonl','judged.jsonl'], work)
 
 # %% ../nbs/26_pipeline.ipynb #88cfd056
 @patch
@@ -269,7 +274,13 @@ def vectors(self:Run,
     if self.__dict__.get('_encoder', ('',))[0] != key: self._encoder = (key, TorchEncoder(load_model(path, t.max_tokens)))
     return cached_vectors(self._encoder[1], texts, kind, self.folder/'vectors', key, self.progress)
 
-# %% ../nbs/26_pipeline.ipynb #ba0df9e8
+# %% ../nbs/26_pipeline.ipynb #d7f5648d
+@patch
+def dev(self:Run)->dict[str,list[dict]]: # Part to `{'query','ids'}`
+    "Queries of each part that may be tuned on."
+    return {p: [x for x in q if x['part']=='dev'] for p,q in self.parts().items() if isinstance(q, list) and p != 'train'}
+
+# %% ../nbs/26_pipeline.ipynb #a9ca732a
 @patch
 def train(self:Run, after:str)->str: # Fingerprint
     "Fine-tune the base model into `tuned/`."
@@ -277,7 +288,7 @@ def train(self:Run, after:str)->str: # Fingerprint
     def work(fingerprint):
         title, groups = {r['id']: r['title'] for r in self.rows()}, read_jsonl(self.folder/'groups.jsonl')
         for w in check_size(len(title), len(groups)): self.log(f"           warning: {w}")
-        dev = [x for p in ('unseen','seen') for x in self.parts()[p] if x['part']=='dev']
+        dev = [x for p in ('unseen','seen') for x in self.dev()[p]]
         checkpoints = self.folder/'checkpoints'/fingerprint
         result = fit(training_set(groups, title, s.seed), self.folder/'tuned', checkpoints, s.train, dev, title, s.seed, self.progress)
         if not main_process(): return {}
@@ -285,12 +296,6 @@ def train(self:Run, after:str)->str: # Fingerprint
         (self.folder/'train.json').write_text(json.dumps(result))
         return dict(pairs=len(groups), pairs_per_second=round(result['pairs_per_second'], 1), loss=round(result['loss'][-1][1], 3), random_guess=round(result['random_guess'], 3))
     return self.stage('train', [s.train.model_dump(), s.seed, after], ['tuned/model.safetensors','train.json'], work)
-
-# %% ../nbs/26_pipeline.ipynb #d7f5648d
-@patch
-def dev(self:Run)->dict[str,list[dict]]: # Part to `{'query','ids'}`
-    "Queries of each part that may be tuned on."
-    return {p: [x for x in q if x['part']=='dev'] for p,q in self.parts().items() if isinstance(q, list) and p != 'train'}
 
 # %% ../nbs/26_pipeline.ipynb #2429e7f0
 @patch
@@ -388,12 +393,13 @@ def index(self:Run, after:str)->str: # Fingerprint
         return build_index(self.rows(), self.family(), None, f/'index', graph, vectors=table.add(v, names) if table else v)
     return self.stage('index', [dim, after, self.manifest['families']['fingerprint']], ['index/index.json'], work)
 
-# %% ../nbs/26_pipeline.ipynb #873c7084
+# %% ../nbs/26_pipeline.ipynb #3fdac696
 @patch
 def bench(self:Run)->Bench: # For the report and the gate
     "What the run is judged by."
     pairs = read_jsonl(self.folder/'groups.jsonl') if self.learns() and (self.folder/'groups.jsonl').exists() else []
-    return Bench(self.folder, self.rows(), self.family(), self.parts(), pairs, self.settings, self.vectors, self.progress)
+    parts = self.parts() if (self.folder/'split.json').exists() else dict(train=[])
+    return Bench(self.folder, self.rows(), self.family(), parts, pairs, self.settings, self.vectors, self.progress)
 
 # %% ../nbs/26_pipeline.ipynb #4a3ac5d5
 @patch
@@ -412,7 +418,7 @@ def evaluate(self:Run, after:str)->str: # Fingerprint
 # %% ../nbs/26_pipeline.ipynb #ff2e2e28
 STAGES = ('catalog','families','queries','split','negatives','train','guard','export','shift','static','index','evaluate')
 
-# %% ../nbs/26_pipeline.ipynb #fbc039a7
+# %% ../nbs/26_pipeline.ipynb #64187771
 @patch
 def go(self:Run,
     until:str='evaluate', # Last stage to run
@@ -424,7 +430,9 @@ def go(self:Run,
         self.log("no training queries: the base model and BM25 are used as they are. To teach the model your words, bring a file with\n"
                  "columns `query,id` (--queries my_queries.csv), 8-15 queries for each title; search logs serve as well.")
         if not judged: self.log("no judged queries either: nothing can be measured. Bring a few hundred real searches (--judged real.csv).")
-    f = self.families(self.catalog()) if n else self.catalog()
+    f = self.catalog()
+    if n >= 11 and (learn or judged): strict_rows(self.rows(), self.settings.evaluate.strict)  # A fault in it would show after training
+    if n: f = self.families(f)
     if n >= 2 and (learn or judged): f = self.queries(f)
     if n >= 3 and (learn or judged): f = self.split(f)
     if n >= 4 and learn: f = self.negatives(f)

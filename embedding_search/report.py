@@ -72,7 +72,7 @@ def plot_results(
     if path: fig.savefig(path, bbox_inches='tight', dpi=120); plt.close(fig)
     return ax
 
-# %% ../nbs/24_report.ipynb #c783baf6
+# %% ../nbs/24_report.ipynb #6d534a50
 def plot_slices(
     results:dict, # Part to system to what `judged` returns
     system:str='shipped', # System whose gain is shown
@@ -86,7 +86,7 @@ def plot_slices(
     fig, ax = plt.subplots(figsize=(7, .8+.28*len(d)))
     for (p,g),colour in zip(d.groupby('part', sort=False), sns.color_palette()): ax.errorbar(g.gain, g.slice, xerr=[g.gain-g.low, g.high-g.gain], fmt='o', color=colour)
     ax.axvline(0, color='black', lw=1); ax.invert_yaxis()
-    ax.set(title='Where the tuned model gains, and where it does not', xlabel='Recall@5 over the base model (points)', ylabel='')
+    ax.set(title='Where the shipped search gains, and where it does not', xlabel='Recall@5 over the base model (points)', ylabel='')
     if path: fig.savefig(path, bbox_inches='tight', dpi=120); plt.close(fig)
     return ax
 
@@ -98,7 +98,7 @@ def part_section(
     "Tables of one part: systems strict and by family, slices, what got worse."
     r, n = e['results'][part], e['sizes'][part]
     text = [f'## {part}, {n:,} queries', 'Strict, in percent; ± is half the width of the 95% interval:', results_table(e['results'], part), 'Folded by family, in percent. The distance to the strict table is what folding hides:', results_table(e['results'], part, 'family'),
-            f"By slice, as shipped (*few*: under 200 queries, decides nothing):", slices_table(e['results'], part)]
+            "By slice, as shipped (*few*: under 200 queries, decides nothing):", slices_table(e['results'], part)]
     below = r['shipped']['slices'].get('header target', {}).get('n', 0)
     if below: text.append(f"{below:,} queries ({below/n:.0%}) ask for a header; for {r['shipped']['outranked']:,} of them one of its own children stands above it.")
     if worst := e['worst'].get(part): text += ['What got worse most, as shipped, against the base:', table(worst)]

@@ -38,7 +38,7 @@ def language(
     code, p = _detector().classify(text)
     return code, float(p)
 
-# %% ../nbs/10_screen.ipynb #3f56623c
+# %% ../nbs/10_screen.ipynb #b441ab77
 def languages_of(
     rows:list[dict], # Catalog rows
     chunk:int=50, # Titles looked at together
@@ -47,21 +47,21 @@ def languages_of(
     titles = defaultdict(list)
     for r in rows: titles[r['category']].append(r['title'])
     parts = {c: ['. '.join(t[i:i+chunk]) for i in range(0, len(t), chunk)] for c,t in titles.items()}
-    told = {c: [(*language(x), len(x)) for x in found] for c,found in parts.items()}
-    return {c: {l for l,*_ in found} if all(p > .9 and n > 100 for _,p,n in found[:1]) else set() for c,found in told.items()}
+    told = {c: [language(x) for x in found if len(x) > 100] for c,found in parts.items()}
+    return {c: {l for l,_ in found} if all(p > .9 for _,p in found) else set() for c,found in told.items()}
 
 # %% ../nbs/10_screen.ipynb #66619051
 REASONS = ('empty','too_long','equals_title','other_title','duplicate','script','language')
 
-# %% ../nbs/10_screen.ipynb #38b1d4d9
-def _strange(pairs, rows, title):
+# %% ../nbs/10_screen.ipynb #4a7938d6
+def _strange(pairs, rows):
     "Ids whose queries, taken together, are in a language that their category lacks."
     allowed, category, of = languages_of(rows), {r['id']: r['category'] for r in rows}, defaultdict(list)
     for p in pairs: of[p['id']].append(p['query'])
     told = {i: language('. '.join(q)) for i,q in of.items() if sum(map(len, q)) > 60}
     return {i for i,(l,p) in told.items() if p > .9 and allowed[category[i]] and l not in allowed[category[i]]}
 
-# %% ../nbs/10_screen.ipynb #9995676a
+# %% ../nbs/10_screen.ipynb #711be6cf
 def screen(
     pairs:list[dict], # Written queries
     rows:list[dict], # Catalog rows
@@ -71,7 +71,7 @@ def screen(
     "Drop what is of no use, and say why."
     title, seen, kept, out = {r['id']: r['title'] for r in rows}, set(), [], {k: [] for k in REASONS}
     names = {norm(t) for t in title.values()}
-    strange = _strange(pairs, rows, title) if same_language else set()
+    strange = _strange(pairs, rows) if same_language else set()
     for p in pairs:
         q, t = norm(p['query']), title[p['id']]
         words = tuple(sorted(q.split())), p['id']

@@ -8,7 +8,7 @@ __all__ = ['Text', 'SAFE', 'PAGE', 'API', 'WRONG', 'Live', 'Metrics', 'SearchReq
            'Service', 'log', 'log_to', 'model_name', 'Door', 'read_body', 'error', 'refusals', 'make_app', 'worker_app',
            'serve', 'check_start']
 
-# %% ../nbs/30_serve.ipynb #4ebfd3f2
+# %% ../nbs/30_serve.ipynb #a00330d1
 import asyncio, base64, hashlib, hmac, json, logging, os, socket, sys, tempfile, threading, time, traceback, uuid
 from importlib.metadata import version
 from importlib.resources import files
@@ -26,11 +26,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from .batching import Batcher, Busy
 from .config import InputError, ServeSettings
-from .encode import truncate
-from .search import Searcher
-from .store import Store, encoder_parts, fingerprint
+from .encode import read_hashed, truncate
+from .pipeline import digest
+from .search import Searcher, check_index
+from .store import Store, encoder_parts
 
-# %% ../nbs/30_serve.ipynb #50a67bd8
+# %% ../nbs/30_serve.ipynb #1741af7f
 class Live:
     "The search that serves, replaced while requests go on."
     def __init__(self,
@@ -43,7 +44,7 @@ class Live:
         self.store, self.changed, self.stopped = None, changed, threading.Event()
         if store is None:
             s = self.searcher = Searcher.load(run, **kwargs); parts = encoder_parts(Path(run)/'model', s.encoder.dim)
-            s.version, s.meta = '', dict(encoder=parts, fingerprint=fingerprint(parts))
+            s.version, s.meta = '', dict(encoder=parts, fingerprint=digest(parts))
         else:
             self.store = Store(store) if isinstance(store, (str, Path)) else store
             self.searcher = self.store.searcher()
@@ -252,7 +253,7 @@ def _json(x, searcher=None, status=200):
     head = {'X-Index-Version': searcher.version} if searcher is not None and searcher.version else None
     return Response(json.dumps(x, ensure_ascii=False, separators=(',', ':')), status, head, 'application/json')
 
-# %% ../nbs/30_serve.ipynb #4d9c1d8f
+# %% ../nbs/30_serve.ipynb #70562017
 @patch
 def check(self:Service,
     texts:list[str], # Texts of a request
@@ -260,9 +261,9 @@ def check(self:Service,
 )->None: # Raises `HTTPException`
     "Refuse too many or too long texts."
     if not texts: raise HTTPException(422, 'no texts to embed')
-    if most and len(texts) > most: raise HTTPException(413, f'{len(texts):,} texts in one request; {most} are allowed, send several requests')
+    if most and len(texts) > most: raise HTTPException(413, f'{len(texts):,} texts in one request; {most} are allowed (serve.max_texts), send several requests')
     long = max(map(len, texts))
-    if long > self.s.max_chars: raise HTTPException(413, f'a text of {long:,} characters; {self.s.max_chars:,} are allowed')
+    if long > self.s.max_chars: raise HTTPException(413, f'a text of {long:,} characters; {self.s.max_chars:,} are allowed (serve.max_chars)')
 
 # %% ../nbs/30_serve.ipynb #aebf7cd2
 @patch
@@ -299,7 +300,7 @@ async def vectors(self:Service,
     self.check(texts, self.s.max_texts)
     def finish(s, v):
         tokens = [s.encoder.tokenizer.encode((s.encoder.prompts.get(kind) or '')+t) for t in texts]
-        if not cut and any(t.overflowing for t in tokens): raise InputError(f"a text is longer than the model reads; shorten it, or send truncate=true")
+        if not cut and any(t.overflowing for t in tokens): raise InputError("a text is longer than the model reads; shorten it, or send truncate=true")
         if dim and dim > s.encoder.dim: raise InputError(f"{dim} dimensions asked, {s.encoder.dim} to be had")
         v = np.stack(v)
         return truncate(v, dim) if dim else v, sum(sum(t.attention_mask) for t in tokens)
@@ -333,12 +334,12 @@ async def openai(self:Service, body:OpenAIRequest):
     data = [dict(object='embedding', index=i, embedding=as_sent(x)) for i,x in enumerate(v)]
     return _json(dict(object='list', data=data, model=model_name(s), usage=dict(prompt_tokens=n, total_tokens=n)), s)
 
-# %% ../nbs/30_serve.ipynb #357e7f95
+# %% ../nbs/30_serve.ipynb #9294103b
 @patch
 async def info(self:Service):
     "What is served, under the names of Text Embeddings Inference and our own."
-    s, c = self.live.searcher, self.s
-    about = dict(model_id=model_name(s), model_sha=s.meta.get('encoder', {}).get('model'), model_dtype='int8', model_type={'embedding': {'pooling': 'mean'}}, max_concurrent_requests=c.queue,
+    s, c = self.live.searcher, self.s; pooling = s.meta.get('encoder', {}).get('pooling')
+    about = dict(model_id=model_name(s), model_sha=s.meta.get('encoder', {}).get('model'), model_dtype='int8', model_type={'embedding': {'pooling': pooling.get('pooling_mode', 'mean') if isinstance(pooling, dict) else 'mean'}}, max_concurrent_requests=c.queue,
                  max_input_length=s.encoder.tokenizer.truncation['max_length'], max_batch_tokens=c.batch*s.encoder.tokenizer.truncation['max_length'], max_batch_requests=c.batch,
                  max_client_batch_size=c.max_texts, auto_truncate=True, tokenization_workers=1, version=version('embedding_search'), sha=None, docker_label=None)
     return _json(about | s.info() | dict(index_version=s.version), s)
@@ -407,7 +408,7 @@ async def read_body(
         if not m.get('more_body'): break
     return b''.join(body) if size <= most else None
 
-# %% ../nbs/30_serve.ipynb #bce62215
+# %% ../nbs/30_serve.ipynb #b40f3f00
 @patch
 async def refusal(self:Door,
     scope:dict, # ASGI's
@@ -420,7 +421,7 @@ async def refusal(self:Door,
     if scope['method'] not in ('POST','PUT','PATCH','DELETE'): return b''
     try: body = await asyncio.wait_for(read_body(receive, s.max_body), s.timeout)
     except TimeoutError: return error(408, f'the request did not arrive within {s.timeout:g} s')
-    return error(413, f'the body is over {s.max_body:,} bytes; send less at a time') if body is None else body
+    return error(413, f'the body is over {s.max_body:,} bytes (serve.max_body); send less at a time') if body is None else body
 
 # %% ../nbs/30_serve.ipynb #9f032cd7
 def error(
@@ -432,7 +433,7 @@ def error(
     kind = {401: 'Unauthorized', 404: 'NotFound', 405: 'NotFound', 429: 'Overloaded', 500: 'Backend', 503: 'Unhealthy', 504: 'Overloaded'}.get(status, 'Validation')
     return Response(json.dumps(dict(error=text, error_type=kind)), status, headers, 'application/json')
 
-# %% ../nbs/30_serve.ipynb #be9df3b8
+# %% ../nbs/30_serve.ipynb #f881375e
 @patch
 async def __call__(self:Door, scope, receive, send):
     if scope['type'] != 'http': return await self.app(scope, receive, send)
@@ -450,7 +451,7 @@ async def __call__(self:Door, scope, receive, send):
         try: await self.app(scope, again if scope['method'] != 'GET' else receive, out)
         except Exception as e:
             n = uuid.uuid4().hex[:12]; log('bug', id=n, trace=traceback.format_exception(e))
-            if not status[0]: await error(500, f'internal error {n}')(scope, receive, out)
+            if not status[0]: await error(500, f"internal error; the service's log has it under id {n}")(scope, receive, out)
     took = time.perf_counter()-start
     self.service.metrics.observe('request', took); self.service.metrics.requests.labels(path, str(status[0])).inc()
     self.report(scope, status[0], took, body)
@@ -467,7 +468,7 @@ def report(self:Door,
     asked = dict(query_string=scope['query_string'].decode('latin1'), body=body.decode('utf-8', 'replace')[:2000]) if self.service.s.log_queries and isinstance(body, bytes) else {}
     log('request', method=scope['method'], path=scope['path'][:100] if scope['path'] in API else 'page', status=status, ms=round(1000*took, 2), version=self.service.live.searcher.version, **asked)
 
-# %% ../nbs/30_serve.ipynb #d33c9a3b
+# %% ../nbs/30_serve.ipynb #4696bdef
 def refusals(
     app:FastAPI, # Application
 )->None:
@@ -481,7 +482,7 @@ def refusals(
     @app.exception_handler(Busy)
     async def busy(request, e): return error(429, f"too many requests wait; try again in {e.retry_after} s", {'retry-after': str(e.retry_after)})
     @app.exception_handler(TimeoutError)
-    async def late(request, e): return error(504, 'the answer took too long')
+    async def late(request, e): return error(504, f'no answer within {app.state.service.s.timeout:g} s; try again, or raise serve.timeout')
 
 # %% ../nbs/30_serve.ipynb #ff2c8bdf
 WRONG = {n: {'model': Error, 'description': d} for n,d in {400: 'Not JSON', 401: 'No valid API key', 408: 'The request did not arrive in time', 413: 'Too large', 422: 'Not valid', 429: 'Busy: see Retry-After', 504: 'Took too long'}.items()}
@@ -519,7 +520,7 @@ def worker_app()->FastAPI: # The application
     live = Live(c['run'], c['store'], **({} if c['store'] else c['search']))
     return make_app(live, ServeSettings(**c['settings']), os.environ.get('EMBEDDING_SEARCH_API_KEY', ''), c['events'], c['site'])
 
-# %% ../nbs/30_serve.ipynb #3e68d712
+# %% ../nbs/30_serve.ipynb #65c10bfd
 def serve(
     run:str|Path|None, # Finished run
     host:str='127.0.0.1', # Address to listen on
@@ -533,7 +534,7 @@ def serve(
 )->None: # Returns when stopped
     "Serve a run, or the active version of a store, until stopped."
     import uvicorn, webbrowser
-    check_start(host, port, run, store, site)
+    check_start(host, port, run, store, site, events)
     os.environ['EMBEDDING_SEARCH_SERVE'] = json.dumps(dict(run=run and str(run), store=store and str(store), settings=settings.model_dump(), events=events and str(events), site=site and str(site), search=search))
     if browser: threading.Timer(1, webbrowser.open, [f'http://{host}:{port}/']).start()
     print(f'Search page: http://{host}:{port}/   (Ctrl-C stops it)', flush=True)
@@ -542,19 +543,24 @@ def serve(
         uvicorn.run('embedding_search.serve:worker_app', factory=True, host=host, port=port, workers=settings.workers, log_level='warning', access_log=False,
                     timeout_graceful_shutdown=15, server_header=False, h11_max_incomplete_event_size=65536)
 
-# %% ../nbs/30_serve.ipynb #056adc63
+# %% ../nbs/30_serve.ipynb #092e2ce4
 def check_start(
     host:str, # Address to listen on
     port:int, # Port to listen on
     run, # Finished run
     store, # Index store
     site, # Built browser site
+    events=None, # File that picks are appended to
 )->None: # Raises `InputError`
     "Find what would keep the service from starting, before its workers do."
     if site and not (Path(site)/'index.html').exists(): raise InputError(f"{site}: no index.html here; give the folder of a built site")
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try: s.bind((host, port))
-        except OSError as e: raise InputError(f"port {port} on {host} cannot be used ({e.strerror}); choose another with --port") from None
-    if store: Store(store).find()
-    elif not (Path(run)/'index'/'index.json').exists(): raise InputError(f"{Path(run)/'index'}: no finished index here; `embedding-search run` builds one")
+        except OSError as e: raise InputError(f"{host}:{port} cannot be used ({e.strerror}); choose another --port or --host") from None
+    if events:
+        try: os.close(os.open(events, os.O_WRONLY|os.O_APPEND|os.O_CREAT, 0o600))
+        except OSError as e: raise InputError(f"{events}: cannot be written ({e.strerror}); give a file in an existing folder") from None
+    model = Store(store).check()[1] if store else Path(run)/'model'
+    if not store: encoder_parts(model, check_index(run)[0]['dim'])
+    read_hashed(model/'onnx', 'model_quantized.onnx')

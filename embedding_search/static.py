@@ -8,7 +8,7 @@ __all__ = ['BESIDE', 'plain_words', 'bucket', 'word_pieces', 'features', 'PieceT
            'main_axes', 'contrast', 'learn_static', 'lessons']
 
 # %% ../nbs/18_static.ipynb #472e736c
-import io, re, unicodedata
+import re, unicodedata
 from functools import cached_property, lru_cache
 from pathlib import Path
 import numpy as np
@@ -78,7 +78,7 @@ def look_up(self:PieceTable,
     f = features(text, len(self.table))
     return self.scale[f] @ self.table[f].astype(np.float32) @ self._axes, len(f)
 
-# %% ../nbs/18_static.ipynb #47c999ca
+# %% ../nbs/18_static.ipynb #1a7a7521
 class StaticEncoder(PieceTable):
     "Queries as sums of learnt vectors of their pieces."
     def __init__(self,
@@ -86,7 +86,7 @@ class StaticEncoder(PieceTable):
         scale:np.ndarray, # float32 `(buckets,)` what a row of the table is multiplied by
         axes:np.ndarray, # int16 `(width, full)` in units of 1/32767
         weight:float=2., # Weight beside the transformer's 1 where both agree
-        floor:float=.4, # Cosine of the two at which agreement begins
+        floor:float=.3, # Cosine of the two at which agreement begins
         dim:int|None=None, # Matryoshka size; none: the full one
     ):
         super().__init__(table, scale, axes); self.weight, self.floor = weight, floor

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['training_set', 'check_size', 'make_loss', 'random_guess', 'dev_evaluator', 'training_args', 'step_clock',
            'halve_by_length', 'add_lora', 'advice', 'last_checkpoint', 'stop_switch', 'processes', 'main_process',
-           'outcome', 'train', 'plot_training']
+           'outcome', 'train']
 
 # %% ../nbs/14_train.ipynb #a7d747d6
 import math, os, random, resource, signal, threading, time
@@ -41,7 +41,7 @@ def check_size(
     elif pairs < 5000: out.append(f"{pairs} training pairs: gains are small under 5,000; more queries help more than any setting")
     return out
 
-# %% ../nbs/14_train.ipynb #193af360
+# %% ../nbs/14_train.ipynb #ce597ec0
 def make_loss(
     model, # `SentenceTransformer`
     scale:float=20, # Inverse temperature
@@ -51,7 +51,7 @@ def make_loss(
     "InfoNCE with in-batch and mined negatives, at each of `dims`."
     from sentence_transformers.sentence_transformer import losses
     full = model.get_embedding_dimension()
-    if max(dims) > full: raise InputError(f"settings, `train.dims`: {max(dims)} is larger than the model's {full} dimensions")
+    if max(dims) > full: raise InputError(f"settings, `train.dims`: {max(dims)} is larger than the model's {full} dimensions; list sizes up to {full}")
     loss = losses.MultipleNegativesRankingLoss(model, scale=scale, gather_across_devices=gather)
     if list(dims) == [full]: return loss
     return losses.MatryoshkaLoss(model, loss, list(dims), matryoshka_weights=[1/len(dims)]*len(dims))
@@ -244,16 +244,3 @@ def train(
         if trainer.is_world_process_zero(): model.save_pretrained(str(out), safe_serialization=True)
     except Exception as e: raise advice(e, cfg, work) or e from e
     return outcome(trainer.state.log_history, clock, args, len(data.column_names)-2)
-
-# %% ../nbs/14_train.ipynb #0baff5b6
-def plot_training(
-    result:dict, # What `train` returned
-): # `matplotlib` axes
-    "Loss over steps against the random-guess line."
-    import seaborn as sns, matplotlib.pyplot as plt
-    sns.set_theme(style='whitegrid', palette='colorblind')
-    fig, ax = plt.subplots(figsize=(7, 3.2))
-    sns.lineplot(x=[s for s,_ in result['loss']], y=[l for _,l in result['loss']], ax=ax, label='training loss')
-    ax.axhline(result['random_guess'], ls='--', color='gray', label=f"random guess ({result['random_guess']:.2f})")
-    ax.set(title='The model stops guessing within the first steps', xlabel='step', ylabel='loss (nats)', ylim=(0, None)); ax.legend()
-    return ax

@@ -93,7 +93,7 @@ class Server:
         if len(requests) > 100_000: raise Fault(413, 'request_too_large', 'too many requests')
         ids = [r['custom_id'] for r in requests]
         bad = [i for i in ids if not re.fullmatch(r'[a-zA-Z0-9_-]{1,64}', i)]
-        if bad: raise Fault(400, 'invalid_request_error', f"requests.0.custom_id: String should match pattern '^[a-zA-Z0-9_-]{{1,64}}$'")
+        if bad: raise Fault(400, 'invalid_request_error', "requests.0.custom_id: String should match pattern '^[a-zA-Z0-9_-]{1,64}$'")
         if len(set(ids)) < len(ids): raise Fault(400, 'invalid_request_error', 'custom_ids must be unique')
         n = self.posts; self.posts += 1
         if n in self.conf['drop_post']: raise Fault(500, 'api_error', 'nothing was created')

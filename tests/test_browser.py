@@ -210,7 +210,17 @@ def test_self_test_refuses_wrong_answers(site, host, open_, tmp_path):
 
 def test_no_webassembly(site, host, open_):
     page = open_(host(site, headers={'Content-Security-Policy': STRICT.replace(" 'wasm-unsafe-eval'", '')}), 'keyword')
-    assert status(page)['state'] == 'degraded' and 'by keywords only' in text(page, '.note'); type_(page, 'radiator'); assert ids(page)
+    assert status(page)['state'] == 'degraded' and 'by keywords only' in text(page, '.note') and 'Reload the page to try again.' in text(page, '.note'); type_(page, 'radiator'); assert ids(page)
+
+def test_old_browser(site, host, open_, context):
+    context.add_init_script('delete globalThis.DecompressionStream')
+    page = open_(host(site), None); until(page, f"{EL}.status.state === 'error'"); assert 'too old for this search; update it.' in text(page, '.note')
+
+def test_plain_page_says_what_is_wrong(run, context):
+    from test_serve import Server as Service
+    page = context.new_page()
+    with Service('--run', run) as s: page.goto(s.url); page.fill('#q', 'x'*3000); until(page, "document.getElementById('empty').textContent.includes('serve.max_chars')")
+    with Service('--run', run, EMBEDDING_SEARCH_API_KEY='s3cret') as s: page.goto(s.url); until(page, "document.getElementById('about').textContent.includes('asks for an API key')")
 
 def test_two_tabs(site, host, open_, context):
     s = host(site); a, b = context.new_page(), context.new_page()

@@ -40,6 +40,25 @@ def test_without_queries(files, tmp_path):
     assert r.returncode == 0 and 'no training queries' in r.stdout and 'query,id' in r.stdout
     assert 'Repair of clutch' in cli('search', 'clutch repair', '--run', tmp_path/'r', '-k', 1).stdout
     r = cli('search', 'clutch', '--run', tmp_path/'r', '--mode', 'static'); assert r.returncode == 2 and 'no static encoder' in r.stderr
+    r = cli('search', 'zzz', '--run', tmp_path/'r', '--mode', 'keyword'); assert r.returncode == 0 and 'try other words or --mode hybrid' in r.stderr
+    r = cli('gate', '--run', tmp_path/'r', '--against', tmp_path/'r'); assert r.returncode == 2 and 'give --must-pass FILE' in r.stderr
+    r = cli('gate', '--run', tmp_path/'r', '--against', tmp_path/'r', '--must-pass', write_csv(tmp_path/'must.csv', [('query','id'), ('repair of clutch','05/2')])); assert r.returncode == 0 and 'passed: ' in r.stdout, r.stderr
+
+def test_site_keeps_a_folder_of_mine(files, tmp_path):
+    (tmp_path/'mine'/'assets').mkdir(parents=True); (tmp_path/'mine'/'index.html').write_text('mine')
+    r = cli('site', '--run', tmp_path/'r', '--catalog', files/'my.csv', '--id', 'sku', '--title', 'name', '--out', tmp_path/'mine')
+    assert r.returncode == 2 and 'not a site and not empty' in r.stderr and (tmp_path/'mine'/'assets').exists() and (tmp_path/'mine'/'index.html').read_text() == 'mine'
+    r = cli('site', '--run', tmp_path/'r', '--out', tmp_path/'new'); assert r.returncode == 0 and '--serve' in r.stdout
+    assert cli('site', '--run', tmp_path/'r', '--out', tmp_path/'new').returncode == 0
+
+def test_index_made_again(files, tmp_path):
+    "What the messages about a damaged run ask for helps."
+    own = ['--run', tmp_path/'r', '--catalog', files/'my.csv', '--id', 'sku', '--title', 'name']; assert cli('index', *own).returncode == 0
+    for name, gone in (('index/vectors.npy', 'index/index.json'), ('index/keyword/data.csc.index.npy', 'index/index.json'), ('model/onnx/model_quantized.onnx', 'model/onnx/sha256.json')):
+        (tmp_path/'r'/name).write_bytes(b'cut off')
+        r = cli('search', 'clutch', '--run', tmp_path/'r'); assert r.returncode == 2 and f"delete {tmp_path/'r'/gone} and run embedding-search index --run" in r.stderr, r.stderr
+        (tmp_path/'r'/gone).unlink(); assert cli('index', '--run', tmp_path/'r').returncode == 0
+        assert cli('search', 'clutch', '--run', tmp_path/'r').returncode == 0
 
 def test_judged_without_training(files, tmp_path):
     r = cli('run', '--run', tmp_path/'r', '--catalog', files/'my.csv', '--id', 'sku', '--title', 'name', '--judged', files/'judged.csv', '--set', 'search.dim=128', '--size', 'small')
@@ -67,10 +86,13 @@ def test_bad_queries(files, tmp_path):
 
 @pytest.mark.parametrize('args, says', [
     (['run','--settings','absent.toml'], 'absent.toml'), (['run','--id','sku'], '--catalog'), (['run','--set','train.epochs=two'], 'train.epochs'),
-    (['search','x','--run','nowhere'], 'nowhere'), (['serve','--run','nowhere'], 'nowhere')])
+    (['run','--set','train.epoch=2'], 'train has: base, max_pairs, epochs'), (['run','--settings','.'], 'give a TOML file'), (['run','--catalog','.'], 'a folder; give one file'),
+    (['run'], 'give your own with --catalog FILE'), (['gate','--run','nowhere','--against','nowhere'], 'run --run nowhere makes one'), (['queries','--max-titles=-1'], 'setting generate.max_titles: '),
+    (['search','x','-k','0'], '-k'), (['search','x','--run','nowhere'], 'run --run nowhere'), (['serve','--run','nowhere'], 'nowhere')])
 def test_bad_options(args, says, tmp_path):
     r = cli(*args, cwd=tmp_path)
     assert r.returncode == 2 and says in r.stderr and 'Traceback' not in r.stderr, r.stderr
+    assert not (tmp_path/'nowhere').exists()
 
 @pytest.mark.parametrize('base, says', [('nobody/nothing', 'could not be loaded'), ('{tmp}', 'safetensors')])
 def test_bad_base(base, says, files, tmp_path):

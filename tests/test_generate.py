@@ -94,8 +94,8 @@ def test_evaluation_set_is_never_trained_on(tmp_path):
 def test_hard_cases_become_negatives(files, tmp_path):
     own, run = ['--catalog', files/'my.csv', '--id', 'sku', '--title', 'name', '--category', 'group'], tmp_path/'r'
     with Standin() as s:
-        assert ask(run, s, *own, '--hard', 12).returncode == 0
         assert ask(run, s, *own, '--max-titles', 0).returncode == 0
+        assert ask(run, s, *own, '--hard', 12).returncode == 0    # queries are up to date, and are read again for these
     hard = {(x['query'], x['id']): x['negatives'] for x in map(json.loads, (run/'generated'/'negatives.jsonl').read_text().splitlines())}
     r = cli('negatives', '--run', run, '--set', 'negatives.miner="random"')
     assert r.returncode == 0, r.stderr
@@ -110,7 +110,8 @@ def test_without_a_key(files, tmp_path):
     r = ask(run, None, *own)
     assert r.returncode == 2 and 'ANTHROPIC_API_KEY' in r.stderr and '--to-prompts' in r.stderr and 'Traceback' not in r.stderr
     assert ask(run, None, *own, '--to-prompts', tmp_path/'p').returncode == 0
-    (tmp_path/'a').mkdir()
+    (tmp_path/'a').mkdir(); (tmp_path/'a'/'other.txt').write_text('{"titles": [{"ref": "ffffffff", "queries": []}]}')
+    r = ask(run, None, *own, '--from-answers', tmp_path/'a'); assert r.returncode == 2 and 'all other options unchanged' in r.stderr
     for f in sorted((tmp_path/'p').iterdir()):
         items = [json.loads(l) for l in f.read_text().splitlines() if l.startswith('{"ref": "') and not l.startswith('{"titles')]
         reply = dict(titles=[dict(ref=x['ref'], queries=[dict(style='keyword', query=f"{x['title']} {w}") for w in 'abcdefghijkl']) for x in items if '...' not in x['ref']])

@@ -230,7 +230,8 @@ def test_stops_gracefully(store):
         assert s.p.wait(20) in (0, -signal.SIGTERM)
     assert found == [200]*6
 
-@pytest.mark.parametrize('args, says', [(['--store','nowhere'], 'no index store'), (['--site','nowhere'], 'no index.html'), (['--set','serve.queue=0'], 'serve.queue')])
+@pytest.mark.parametrize('args, says', [(['--store','nowhere'], 'no index store'), (['--site','nowhere'], 'no index.html'), (['--set','serve.queue=0'], 'serve.queue'),
+                                         (['--port','99999'], '65535'), (['--host','no.such.invalid'], 'choose another --port or --host'), (['--events','none/clicks.jsonl'], 'existing folder'), (['--workers','2','--events','.'], 'existing folder')])
 def test_bad_options(args, says, run, tmp_path):
     r = subprocess.run([str(Path(sys.executable).parent/'embedding-search'), 'serve', '--run', str(run), *args], capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert r.returncode == 2 and says in r.stderr and 'Traceback' not in r.stderr, r.stderr

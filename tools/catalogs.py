@@ -19,6 +19,7 @@ def write(path, rows):
 
 def words(name): return ' '.join(name.split('-'))
 
+if len(sys.argv) != 2: sys.exit('usage: python tools/catalogs.py package/meta.json (of npm pack @mdi/svg@7.4.47)')
 icons = json.loads(Path(sys.argv[1]).read_text())
 write(DATA/'mdi'/'catalog.csv.gz', [('id','title','category'), *((i['name'], words(i['name']), (i['tags'] or [''])[0]) for i in icons)])
 write(DATA/'mdi'/'human.csv.gz', [('query','id'), *((words(a), i['name']) for i in icons for a in i['aliases'])])

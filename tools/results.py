@@ -8,7 +8,7 @@ def tidy(m):
 
 for name in sys.argv[1:]:
     run = Path('runs')/name
-    if not (run/'evaluation.json').exists(): print(f'{run}: not finished, skipped'); continue
+    if not (run/'evaluation.json').exists(): print(f'{run}: not finished, skipped; make {name} first'); continue
     manifest = json.loads((run/'manifest.json').read_text())
     out = dict(manifest=tidy(manifest), train=json.loads((run/'train.json').read_text()), guard=json.loads((run/'guard.json').read_text()), evaluation=json.loads((run/'evaluation.json').read_text()),
                settings=manifest['settings'])

@@ -2,11 +2,12 @@
 import { ENGINE } from './version.js';
 export { ENGINE as version };
 
-/** Milliseconds until a search that answers nothing is called broken. */
+/** Milliseconds until a worker that says nothing is called broken. */
 const START = 60000;
 
 /** @param {import('./types').SearchOptions} [o] @returns {Promise<import('./types').Search>} */
 export async function createSearch({ base = './', threads = 1, semantic = true, serviceWorker = true, onstatus = () => {} } = {}) {
+  if (!globalThis.DecompressionStream) throw new Error('This browser is too old for this search; update it.');
   const root = new URL(base.endsWith('/') ? base : base + '/', document.baseURI).href;
   const search = new Search(root, onstatus);
   if (serviceWorker) search.register();
@@ -27,14 +28,14 @@ class Search {
     this.ready = new Promise((yes, no) => { this.#settle = () => yes(0); this.#fail = no; });
     this.#worker = new Worker(new URL('worker.js', base), { type: 'module' });
     const t = setTimeout(() => this.#broken('no answer from its worker'), START);
-    this.ready.then(() => clearTimeout(t), () => clearTimeout(t));
+    this.ready.catch(() => clearTimeout(t));
     this.#worker.onerror = e => this.#broken(e.message || 'its worker could not be loaded');
-    this.#worker.onmessage = ({ data }) => this.#receive(data);
+    this.#worker.onmessage = ({ data }) => { clearTimeout(t); this.#receive(data); };
   }
 
   /** @param {string} why */
   #broken(why) {
-    this.status = { ...this.status, state: /** @type {const} */ ('error'), message: `The search stopped: ${why}.` }; this.onstatus(this.status);
+    this.status = { ...this.status, state: /** @type {const} */ ('error'), message: `The search stopped: ${why}. Reload the page.` }; this.onstatus(this.status);
     for (const q of this.#open.values()) q.no(new Error(this.status.message));
     this.#open.clear(); this.#fail(new Error(this.status.message));
   }

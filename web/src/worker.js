@@ -105,11 +105,11 @@ async function advance(m) {
     catch (x) { if (x instanceof Unreachable) throw x; faults.push(because(x)); }
   }
   if (s !== state || first) { await store.put('meta', 'current', m); use(s); sweep(store, [m]).catch(() => {}); }
-  tell({ progress: null, tier: s.encoders.at(-1)?.name ?? 'keyword', state: faults.length ? 'degraded' : 'ready', message: faults.length ? `Searching ${without(s)}: ${faults.join('; ')}` : '', stored: store.persistent });
+  tell({ progress: null, tier: s.encoders.at(-1)?.name ?? 'keyword', state: faults.length ? 'degraded' : 'ready', message: faults.length ? left(s, faults.join('; ')) : '', stored: store.persistent });
 }
 
-/** What is left. @param {import('./types').State} s */
-const without = s => `${s.encoders.length ? `with the ${s.encoders.at(-1)?.name} model` : 'by keywords'} only`;
+/** What is left, and why. @param {import('./types').State} s @param {string} why */
+const left = (s, why) => `Searching ${s.encoders.length ? `with the ${s.encoders.at(-1)?.name} model` : 'by keywords'} only: ${why.replace(/\.$/, '')}. Reload the page to try again.`;
 
 /** One assignment swaps catalog, vectors and encoders together. @param {import('./types').State} s @param {Record<string, any>} [change] */
 function use(s, change = {}) {
@@ -136,7 +136,7 @@ async function update() {
 
 /** @param {any} o */
 async function start(o) {
-  options = o; store = await Store.open(o.base);
+  tell({}); options = o; store = await Store.open(o.base);  // a slow line is no silent worker
   const current = await store.get('meta', 'current');
   if (current?.format === FORMAT) try { use(await keywords(current), { tier: 'keyword', state: current.encoders.length && o.semantic ? 'loading' : 'ready' }); } catch (e) { state = null; }
   if (state) { const m = state.manifest; try { busy = true; await advance(m); } catch { /* what is missing is fetched below */ } finally { busy = false; } }
@@ -172,7 +172,7 @@ async function answer(id, ask) {
     } catch (e) {
       if (e instanceof RangeError && /category/.test(because(e))) throw e;
       s.encoders.pop(); pace = 0;
-      tell({ tier: s.encoders.at(-1)?.name ?? 'keyword', state: 'degraded', message: `Searching ${without(s)}: ${because(e)}` });
+      tell({ tier: s.encoders.at(-1)?.name ?? 'keyword', state: 'degraded', message: left(s, because(e)) });
       await answer(id, ask);
     }
   } catch (e) { postMessage({ type: 'result', id, final: true, error: because(e) }); }
