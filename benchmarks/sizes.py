@@ -1,7 +1,7 @@
 """What smaller downloads cost in what they find: `python benchmarks/sizes.py --run runs/full`. Judged on dev queries, never on test.
 
 From words alone to full precision, each as a page of its own in a real Chromium. Models of fewer layers are taught to read queries as the run's own model does (mean squared error of the vectors, on queries and some titles that may be trained on), so that the index stays as it is; models with fewer or coarser word pieces are indexed anew.
-Writes `benchmarks/results/sizes.json`; finished rows are not repeated (`--again`)."""
+Writes `benchmarks/results/sizes.json`; finished rows are not repeated (`--again`; `--latency` measures time and sizes of all rows once more, in one go)."""
 import argparse, json, os, random, shutil, threading, time
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -57,8 +57,8 @@ def student(lab, layers):
     took.write_text(json.dumps(round(time.time()-start)))
     return out/'model', round(time.time()-start)
 
-def variant(lab, name, layers=6, used=False, step=0, whole=False, tiers=None):
-    "A run folder that ships the variant, and what it took to teach."
+def variant(lab, name, layers=6, used=False, step=0, whole=False, tiers=None, anew=True):
+    "A run folder that ships the variant, and what it took to teach; `anew`: its titles are encoded with it."
     folder, model, took = lab.work/name.replace(', ', '-').replace(' ', '-'), lab.run/'model', 0
     shutil.rmtree(folder, ignore_errors=True)
     if layers < 6: model, took = student(lab, layers)
@@ -74,7 +74,7 @@ def variant(lab, name, layers=6, used=False, step=0, whole=False, tiers=None):
         listed = json.loads((onnx/'sha256.json').read_text()); shutil.copy(onnx/'model.onnx', onnx/'model_quantized.onnx')
         (onnx/'sha256.json').write_text(json.dumps(listed | write_hashes(folder/'model')))
     graph, v = json.loads((onnx/'sha256.json').read_text())['model_quantized.onnx'], np.load(lab.run/'index'/'vectors.npy').astype(np.float32)
-    if layers == 6 and (used or step): v = TitleEncoder.load(folder/'model', threads=2).encode(lab.names, 'title', progress=True)
+    if anew and layers == 6 and (used or step): v = TitleEncoder.load(folder/'model', threads=2).encode(lab.names, 'title', progress=True)
     for f in ('catalog.jsonl','families.json'): shutil.copy(lab.run/f, folder/f)
     build_index(lab.rows, lab.fam, None, folder/'index', graph, vectors=v)
     return folder, v, took
@@ -116,8 +116,17 @@ def row(lab, name, was):
     shutil.rmtree(folder)
     return out
 
-def main(run, work, names, again):
+def latency(lab, out):
+    "Time and sizes of all variants once more, one after the other, on a machine that should be quiet; nothing is judged."
+    for name,x in out.items():
+        how = VARIANTS[name]; folder = variant(lab, name, anew=False, **how)[0]
+        ms, mb, tier = in_tab(folder, [x['query'] for x in lab.dev['human']], how.get('tiers'))
+        x |= dict(tab_ms=ms, mb=mb, tier=tier, first_visit_mb=round(sum(mb.values()), 2), load=round(os.getloadavg()[0], 2)); shutil.rmtree(folder)
+        OUT.write_text(json.dumps(out, indent=1)+'\n'); print(name, ms, x['first_visit_mb'], tier, x['load'], flush=True)
+
+def main(run, work, names, again, times):
     lab, out, was = Lab(run, work), json.loads(OUT.read_text()) if OUT.exists() and not again else {}, {}
+    if times: return latency(lab, out)
     for name in names or VARIANTS:
         if name in out and name != 'as it ships': continue
         out[name] = row(lab, name, was); OUT.write_text(json.dumps(out, indent=1)+'\n')
@@ -125,5 +134,5 @@ def main(run, work, names, again):
 
 if __name__ == '__main__':
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument('names', nargs='*', help='some of: '+', '.join(VARIANTS)); a.add_argument('--run', type=Path, default='runs/full'); a.add_argument('--work', type=Path, default='runs/sizes'); a.add_argument('--again', action='store_true'); a = a.parse_args()
-    pin_threads(2); a.work.mkdir(parents=True, exist_ok=True); main(a.run, a.work, a.names, a.again)
+    a.add_argument('names', nargs='*', help='some of: '+', '.join(VARIANTS)); a.add_argument('--run', type=Path, default='runs/full'); a.add_argument('--work', type=Path, default='runs/sizes'); a.add_argument('--again', action='store_true'); a.add_argument('--latency', action='store_true', help='only measure time and sizes once more'); a = a.parse_args()
+    pin_threads(2); a.work.mkdir(parents=True, exist_ok=True); main(a.run, a.work, a.names, a.again, a.latency)
