@@ -12,11 +12,9 @@ from embedding_search.encode import Encoder, pin_threads
 from embedding_search.metrics import paired_bootstrap
 from embedding_search.search import Searcher
 from embedding_search.site import Preview, build_site
+from tab import ARGS, BACK, CHROMIUM, EL, ready
 
 HERE, RUN = Path(__file__).parent, Path(sys.argv[1] if len(sys.argv) > 1 else 'runs/demo')
-CHROMIUM = os.environ.get('CHROMIUM') or shutil.which('chromium') or shutil.which('google-chrome')
-ARGS = ['--no-sandbox','--disable-gpu','--disable-quic','--no-first-run','--disable-background-networking','--disable-component-update','--disable-sync','--enable-blink-features=ForceEagerMeasureMemory']
-EL = "document.querySelector('embedding-search')"
 MBIT, DELAY = 10, .04
 pin_threads(2)
 
@@ -41,20 +39,9 @@ class Link:
 def load(): return round(os.getloadavg()[0], 2)
 def q(x, p): return round(float(np.percentile(x, p)), 2)
 def spread(x): return dict(median=q(x, 50), p95=q(x, 95), n=len(x))
-def ready(page, limit=120):
-    end = time.time()+limit
-    while time.time() < end:
-        if page.evaluate(f"{EL}?.status?.state") == 'ready': return
-        time.sleep(.05)
-    raise TimeoutError(page.evaluate(f"JSON.stringify({EL}?.status)"))
-
 VISIT = """addEventListener('DOMContentLoaded', () => { const t = setInterval(() => { const e = document.querySelector('embedding-search'); if (!e?.shadowRoot) return; clearInterval(t);
   window.at = {}; e.addEventListener('results', r => { const k = r.detail.tier; if (r.detail.hits.length) window.at[k] ??= performance.now() }); e.value = 'heart infected by tb' }, 5) });
   window.long = []; new PerformanceObserver(l => l.getEntries().forEach(e => window.long.push(e.duration))).observe({type: 'longtask', buffered: true});"""
-BACK = f"""async qs => {{ const e = {EL}, i = e.input, out = [];
-  for (const q of qs) out.push(await new Promise(yes => {{ const seen = r => {{ if (r.detail.query !== q) return; e.removeEventListener('results', seen); yes([performance.now() - from, r.detail.ms]) }};
-    e.addEventListener('results', seen); i.value = q; const from = performance.now(); i.dispatchEvent(new InputEvent('input', {{bubbles: true}})) }}));
-  return out }}"""
 TYPED = f"""async qs => {{ const e = {EL}, out = []; let from = 0, want = ''; e.addEventListener('results', r => {{ if (r.detail.query === want) out.push([performance.now() - from, r.detail.ms]) }});
   for (const q of qs) {{ e.value = ''; for (let n = 1; n <= q.length; n++) {{ await new Promise(r => setTimeout(r, 80)); want = q.slice(0, n); e.input.value = want; from = performance.now(); e.input.dispatchEvent(new InputEvent('input', {{bubbles: true}})) }} }}
   await new Promise(r => setTimeout(r, 300)); return out }}"""

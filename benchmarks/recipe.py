@@ -145,7 +145,7 @@ def scored(data, lab):
 
 def row(train={}, data=lambda lab: lab.pairs, **more): return dict(train=train, data=data, **more)
 
-ROWS = {'plain': row(), 'all': row(data=lambda lab: lab.all_pairs),
+ROWS = {'plain': row(), 'all': row(data=lambda lab: lab.all_pairs), 'all-epochs-2': row(dict(epochs=2), lambda lab: lab.all_pairs),
     **{f'titles-{n}': row(data=lambda lab, n=n: lab.of_titles(n)) for n in (1000, 2400, 4800, 9700)}, 'categories-7': row(data=lambda lab: lab.of_categories(7)),
     **{f'lr-{lr:g}': row(dict(learning_rate=lr)) for lr in (2e-5, 5e-5, 1e-4, 4e-4)},
     **{f'scale-{s}': row(dict(scale=s)) for s in (10, 40, 60)},
@@ -215,16 +215,14 @@ def shift(lab, name, shares=(.5, 1.), weights=(1., 2., 3.)):
             out[f'{s:g}, weight {rule.weight:g}'] = dict(fit_s=round(took, 1), **compared(lab, {p: lab.corpus.rank(dense_scores(asked[p], moved), q, lab.below) for p,q in lab.dev.items()}))
     return out
 
-TRUST = ((.2, 2), (.3, 1), (.3, 2), (.3, 4), (.4, 2))
-
 def final(lab, name):
     "The row as it would ship, at the settings' own numbers."
     cfg = StaticSettings()
     return static(lab, name, trust=((cfg.floor, cfg.weight),), tables=(('two tables', cfg),))
 
-def static(lab, name, share=.5, trust=TRUST, tables=(('one table', StaticSettings(titles=False)), ('two tables', StaticSettings()))):
+def static(lab, name, share=.5, trust=((.2, 2), (.3, 1), (.3, 2), (.3, 4), (.4, 2)), tables=(('one table', StaticSettings(titles=False)), ('two tables', StaticSettings()))):
     "A static encoder for the titles as they are moved, alone and beside the transformer, without and with a table for titles; `probe`: Recall@5 on everyday queries."
-    pairs, (names, where) = lab.all_pairs if name in ('full','all') else lab.pairs, distinct_titles(lab.rows)
+    pairs, (names, where) = lab.all_pairs if name.startswith(('full','all')) else lab.pairs, distinct_titles(lab.rows)
     at = {r['id']: int(n) for r,n in zip(lab.rows, where)}
     e, known = TorchEncoder(between(load_model(), model_of(lab, name), share), bf16=has_bf16()), some_queries(pairs, seed=lab.seed)
     v = e.encode(names, 'title')
@@ -265,7 +263,7 @@ if __name__ == '__main__':
     a.add_argument('names', nargs='*'); a.add_argument('--run', type=Path, default='runs/full'); a.add_argument('--work', type=Path, default='runs/recipe'); a.add_argument('--share', type=float, default=.5, help='share of the training pairs')
     a.add_argument('--seed', type=int, default=42); a.add_argument('--threads', type=int, default=2); a.add_argument('--again', action='store_true'); a.add_argument('--list', action='store_true')
     a = a.parse_args()
-    if a.list or not a.names: print(*ROWS, *(f'{k}:{r}' for k in ('blend','shift','static') for r in ('base','plain','full')), 'final:all', 'teacher:plain', *(f'icons:{r}' for r in ('own','plain','two-domains')), sep='\n'); raise SystemExit
+    if a.list or not a.names: print(*ROWS, *(f'{k}:{r}' for k in ('blend','shift','static') for r in ('base','plain','full')), 'final:all', 'final:all-epochs-2', 'teacher:plain', *(f'icons:{r}' for r in ('own','plain','two-domains')), sep='\n'); raise SystemExit
     pin_threads(a.threads)
     lab = Lab(a.run, a.work, a.share, a.seed)
     found = json.loads(OUT.read_text()) if OUT.exists() else {}

@@ -2,11 +2,9 @@
 
 From words alone to full precision, each as a page of its own in a real Chromium. Models of fewer layers are taught to read queries as the run's own model does (mean squared error of the vectors, on queries and some titles that may be trained on), so that the index stays as it is; models with fewer or coarser word pieces are indexed anew.
 Writes `benchmarks/results/sizes.json`; finished rows are not repeated (`--again`; `--latency` measures time and sizes of all rows once more, in one go)."""
-import argparse, json, os, random, shutil, threading, time
-from http.server import ThreadingHTTPServer
+import argparse, json, os, random, shutil, time
 from pathlib import Path
 import numpy as np
-from browser import ARGS, BACK, CHROMIUM, EL, q, ready
 from embedding_search.catalog import read_jsonl
 from embedding_search.config import TrainSettings
 from embedding_search.encode import Encoder, TorchEncoder, cached_vectors, load_model, pin_threads, read_beside, sha256, write_beside
@@ -16,9 +14,10 @@ from embedding_search.guard import answer_ranks, read_probe
 from embedding_search.keyword import Keywords
 from embedding_search.metrics import best, is_shorthand, paired_bootstrap, vocabulary
 from embedding_search.search import build_index, distinct_titles
-from embedding_search.site import Preview, build_site
+from embedding_search.site import build_site
 from embedding_search.static import BESIDE, QueryEncoder, TitleEncoder, lessons
 from embedding_search.train import train
+from tab import BACK, EL, opened
 
 OUT = Path(__file__).parent/'results'/'sizes.json'
 KEPT = {4: (0, 2, 3, 5), 3: (0, 3, 5)}
@@ -80,22 +79,14 @@ def variant(lab, name, layers=6, used=False, step=0, whole=False, tiers=None, an
     return folder, v, took
 
 def in_tab(folder, queries, tiers):
-    "Median milliseconds from a query to its results in the page, MB of a first visit by the files' sizes, and the best tier that started with how many of the entries expected for its golden queries, as found in Python, it finds."
-    from playwright.sync_api import sync_playwright
+    "Median milliseconds from a query to its results in the page, MB of a first visit by the files' sizes, the best tier that started with how many of the entries expected for its golden queries, as found in Python, it finds, and the machine's load."
     m, site = build_site(folder, log=lambda *a: None), folder/'site'
     if tiers is not None: m['encoders'] = [e for e in m['encoders'] if e['name'] in tiers]; (site/'site.json').write_text(json.dumps(m))
-    class Host(Preview):
-        def do_GET(self): self.prefix, self.isolated, self.directory = '/', True, str(site); super().do_GET()
-        def log_message(self, *a): pass
-    server = ThreadingHTTPServer(('127.0.0.1', 0), Host); server.daemon_threads = True; threading.Thread(target=server.serve_forever, daemon=True).start()
-    with sync_playwright() as p:
-        b = p.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGS); page = b.new_page()
-        page.goto(f'http://127.0.0.1:{server.server_address[1]}/'); ready(page)
-        page.evaluate(BACK, queries[:40]); rounds = [page.evaluate(BACK, queries[:150]) for _ in range(3)]; tier = page.evaluate(f'[{EL}.status.tier, {EL}.status.selfTest]'); b.close()
-    server.shutdown()
+    with opened(site) as page:
+        page.evaluate(BACK, queries[:40]); rounds = [page.evaluate(BACK, queries[:150]) for _ in range(3)]; tier = page.evaluate(f'[{EL}.status.tier, {EL}.status.selfTest]')
     needed = {'catalog', *(['vectors'] if m['encoders'] else []), *(f for e in m['encoders'] for f in e['files'].values())}
     mb = {f: sum(x['size'] for x in m['files'][f]['parts'])/1e6 for f in sorted(needed)} | dict(page=sum(f.stat().st_size for f in (*site.glob('*.*'), *(site/'assets').rglob('*.*')) if f.is_file())/1e6)
-    return q([t for r in rounds for t,_ in r], 50), {k: round(v, 2) for k,v in mb.items()}, tier
+    return dict(tab_ms=round(float(np.median([t for r in rounds for t,_ in r])), 2), mb={k: round(v, 2) for k,v in mb.items()}, tier=tier, first_visit_mb=round(sum(mb.values()), 2), load=round(os.getloadavg()[0], 2))
 
 def row(lab, name, was):
     "Train, export, index, judge and open one variant."
@@ -110,8 +101,7 @@ def row(lab, name, was):
         for way,encode in ways.items():
             hit = (ranked(encode, qs) <= 5).astype(float); first = was.setdefault((p, way), hit)
             parts[p][way] = {'Recall@5': float(hit.mean()), 'shorthand': float(hit[short].mean()), 'change': paired_bootstrap(first, hit, groups=groups), 'queries': len(qs)}
-    ms, mb, tier = in_tab(folder, [x['query'] for x in lab.dev['human']], tiers)
-    out = dict(taught_s=took, tab_ms=ms, mb=mb, tier=tier, first_visit_mb=round(sum(mb.values()), 2), parts=parts, load=round(os.getloadavg()[0], 2))
+    out = dict(taught_s=took, parts=parts) | in_tab(folder, [x['query'] for x in lab.dev['human']], tiers)
     if tiers != (): out['probe'] = float((answer_ranks(type('E', (), dict(encode=lambda self, t, k: e.static.encode(t) if tiers and k == 'query' else e.encode(t, k)))(), dict(probe=lab.probe), lab.everyday)['probe'] <= 5).mean())
     shutil.rmtree(folder)
     return out
@@ -120,9 +110,8 @@ def latency(lab, out):
     "Time and sizes of all variants once more, one after the other, on a machine that should be quiet; nothing is judged."
     for name,x in out.items():
         how = VARIANTS[name]; folder = variant(lab, name, anew=False, **how)[0]
-        ms, mb, tier = in_tab(folder, [x['query'] for x in lab.dev['human']], how.get('tiers'))
-        x |= dict(tab_ms=ms, mb=mb, tier=tier, first_visit_mb=round(sum(mb.values()), 2), load=round(os.getloadavg()[0], 2)); shutil.rmtree(folder)
-        OUT.write_text(json.dumps(out, indent=1)+'\n'); print(name, ms, x['first_visit_mb'], tier, x['load'], flush=True)
+        x |= in_tab(folder, [x['query'] for x in lab.dev['human']], how.get('tiers')); shutil.rmtree(folder)
+        OUT.write_text(json.dumps(out, indent=1)+'\n'); print(name, {k: v for k,v in x.items() if k != 'parts'}, flush=True)
 
 def main(run, work, names, again, times):
     lab, out, was = Lab(run, work), json.loads(OUT.read_text()) if OUT.exists() and not again else {}, {}

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['schema', 'MilvusStore', 'MilvusSearcher', 'found_in']
 
-# %% ../nbs/31_milvus.ipynb #305fd36f
+# %% ../nbs/31_milvus.ipynb #ba1d6ddf
 import json
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from .catalog import norm
 from .config import InputError
-from .pipeline import digest
+from .encode import digest
 from .search import FIELDS, MODES, as_hit, distinct_titles, fold, fuse, number
 from .static import QueryEncoder, TitleEncoder, query_vector
 from .store import encoder_parts, gate

@@ -8,7 +8,7 @@ __all__ = ['Text', 'SAFE', 'PAGE', 'API', 'WRONG', 'Live', 'Metrics', 'SearchReq
            'Service', 'log', 'log_to', 'model_name', 'Door', 'read_body', 'error', 'refusals', 'make_app', 'worker_app',
            'serve', 'check_start']
 
-# %% ../nbs/30_serve.ipynb #a00330d1
+# %% ../nbs/30_serve.ipynb #70a27df0
 import asyncio, base64, hashlib, hmac, json, logging, os, socket, sys, tempfile, threading, time, traceback, uuid
 from importlib.metadata import version
 from importlib.resources import files
@@ -26,8 +26,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from .batching import Batcher, Busy
 from .config import InputError, ServeSettings
-from .encode import read_hashed, truncate
-from .pipeline import digest
+from .encode import digest, read_hashed, truncate
 from .search import Searcher, check_index
 from .store import Store, encoder_parts
 

@@ -7,7 +7,7 @@ __all__ = ['word_pattern', 'cut_titles', 'pack_columns', 'site_order', 'pack_cat
            'pack_vectors', 'pack_table', 'write_parts', 'web_assets', 'build_web', 'write_page', 'keyword_part',
            'semantic_part', 'current_index', 'check_out', 'build_site', 'Preview', 'preview']
 
-# %% ../nbs/27_site.ipynb #620f9165
+# %% ../nbs/27_site.ipynb #ba4fadbe
 import functools, gzip, hashlib, json, re, shutil, struct, subprocess, sys, unicodedata
 from collections import Counter
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from .catalog import read_jsonl
 from .config import InputError, Settings, cure
-from .encode import read_hashed, top_k, truncate
+from .encode import digest, read_hashed, top_k, truncate
 from .keyword import SINGLE
 from .static import QueryEncoder, StaticEncoder
 
@@ -292,10 +292,10 @@ def build_site(
         return _finish(m, out, log)
     except OSError as e: raise InputError(f"{out}: site could not be written ({e.strerror}); {cure(e)} and run again") from e
 
-# %% ../nbs/27_site.ipynb #90410da6
+# %% ../nbs/27_site.ipynb #d69973db
 def _finish(m, out, log):
     "Write the manifest last, then remove parts that it does not name; parts of the version before stay for visitors who are still loading it."
-    m = m | dict(version=hashlib.sha256(json.dumps(m, sort_keys=True).encode()).hexdigest()[:16])
+    m = m | dict(version=digest(m))
     file = out/'site.json'
     def parts(x): return {p['sha256'][:20] for f in x['files'].values() for p in f['parts']}
     old = json.loads(file.read_text()) if file.exists() else m

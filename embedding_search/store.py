@@ -6,7 +6,7 @@
 __all__ = ['MODEL_FILES', 'encoder_parts', 'quantize', 'scan_index', 'row_line', 'write_version', 'title_keys', 'Rows',
            'VersionSearcher', 'Store', 'sync', 'put_json', 'changes', 'recall', 'gate', 'fit_bridge']
 
-# %% ../nbs/28_store.ipynb #1805dcea
+# %% ../nbs/28_store.ipynb #0d171822
 import contextlib, fcntl, hashlib, json, mmap, os, shutil, tempfile
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,10 +14,9 @@ import numpy as np
 from fastcore.basics import patch
 from .catalog import norm, read_jsonl, write_jsonl
 from .config import InputError, cure
-from .encode import sha256, truncate
+from .encode import digest, sha256, truncate
 from .keyword import Keywords
 from .metrics import paired_bootstrap
-from .pipeline import digest
 from .search import Searcher, distinct_titles, number
 from .static import BESIDE, QueryEncoder, TitleEncoder
 

@@ -1,10 +1,12 @@
 """Make the pictures of README and documentation in nbs/images, from runs/demo, the committed results and the modules' imports: `make pictures`."""
-import ast, json, re, threading
-from http.server import ThreadingHTTPServer
+import ast, json, re, sys
 from pathlib import Path
 import matplotlib; matplotlib.use('Agg')
 import matplotlib.pyplot as plt, numpy as np, seaborn as sns
 from matplotlib.patches import FancyBboxPatch
+
+sys.path.insert(0, 'benchmarks')
+from tab import BACK, opened
 
 OUT = Path('nbs/images')
 sns.set_theme(style='whitegrid', palette='colorblind'); plt.rcParams.update({'svg.fonttype': 'none', 'svg.hashsalt': 'embedding_search', 'font.family': 'sans-serif'})
@@ -12,22 +14,8 @@ def save(fig, name): fig.savefig(OUT/name, bbox_inches='tight', **(dict(metadata
 
 def page(query='heart infected by tb', run=Path('runs/demo')):
     "The search page in use, in Chromium."
-    from playwright.sync_api import sync_playwright
-    import os, shutil
-    from embedding_search.site import Preview
-    class Host(Preview):
-        def do_GET(self): self.prefix, self.isolated, self.directory = '/', True, str(run/'site'); super().do_GET()
-    server = ThreadingHTTPServer(('127.0.0.1', 0), Host); threading.Thread(target=server.serve_forever, daemon=True).start()
-    el = "document.querySelector('embedding-search')"
-    with sync_playwright() as p:
-        b = p.chromium.launch(executable_path=os.environ.get('CHROMIUM') or shutil.which('chromium') or shutil.which('google-chrome'), args=['--no-sandbox'])
-        t = b.new_page(viewport=dict(width=900, height=640)); t.goto(f'http://127.0.0.1:{server.server_address[1]}/')
-        for _ in range(1200):  # The page's security policy forbids the driver's own way of waiting
-            if t.evaluate(f"{el}?.status?.state") == 'ready': break
-            t.wait_for_timeout(100)
-        t.evaluate(f"q => new Promise(yes => {{ {el}.addEventListener('results', r => r.detail.query === q && yes()); {el}.input.value = q; {el}.input.dispatchEvent(new InputEvent('input', {{bubbles: true}})) }})", query)
-        t.wait_for_timeout(500); t.screenshot(path=OUT/'page.png'); b.close()
-    server.shutdown()
+    with opened(run/'site', viewport=dict(width=900, height=640)) as tab:
+        tab.evaluate(BACK, [query]); tab.wait_for_timeout(500); tab.screenshot(path=OUT/'page.png')
 
 def before_after(metric='Recall@5'):
     "What is found among the first five before and after, in the full run."
