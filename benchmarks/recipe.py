@@ -215,10 +215,14 @@ def shift(lab, name, shares=(.5, 1.), weights=(1., 2., 3.)):
             out[f'{s:g}, weight {rule.weight:g}'] = dict(fit_s=round(took, 1), **compared(lab, {p: lab.corpus.rank(dense_scores(asked[p], moved), q, lab.below) for p,q in lab.dev.items()}))
     return out
 
-def final(lab, name):
+def final(lab, name, share=.5):
     "The row as it would ship, at the settings' own numbers."
     cfg = StaticSettings()
-    return static(lab, name, trust=((cfg.floor, cfg.weight),), tables=(('two tables', cfg),))
+    return static(lab, name, share, trust=((cfg.floor, cfg.weight),), tables=(('two tables', cfg),))
+
+def nearer(lab, name, shares=(.3, .4)):
+    "`final` with less of the way from the base model to the tuned one."
+    return {f'share {s:g}, {k}': v for s in shares for k,v in final(lab, name, s).items() if 'floor' in k or k == 'transformer alone'}
 
 def static(lab, name, share=.5, trust=((.2, 2), (.3, 1), (.3, 2), (.3, 4), (.4, 2)), tables=(('one table', StaticSettings(titles=False)), ('two tables', StaticSettings()))):
     "A static encoder for the titles as they are moved, alone and beside the transformer, without and with a table for titles; `probe`: Recall@5 on everyday queries."
@@ -263,14 +267,14 @@ if __name__ == '__main__':
     a.add_argument('names', nargs='*'); a.add_argument('--run', type=Path, default='runs/full'); a.add_argument('--work', type=Path, default='runs/recipe'); a.add_argument('--share', type=float, default=.5, help='share of the training pairs')
     a.add_argument('--seed', type=int, default=42); a.add_argument('--threads', type=int, default=2); a.add_argument('--again', action='store_true'); a.add_argument('--list', action='store_true')
     a = a.parse_args()
-    if a.list or not a.names: print(*ROWS, *(f'{k}:{r}' for k in ('blend','shift','static') for r in ('base','plain','full')), 'final:all', 'final:all-epochs-2', 'teacher:plain', *(f'icons:{r}' for r in ('own','plain','two-domains')), sep='\n'); raise SystemExit
+    if a.list or not a.names: print(*ROWS, *(f'{k}:{r}' for k in ('blend','shift','static') for r in ('base','plain','full')), 'final:all', 'final:all-epochs-2', 'nearer:full', 'nearer:all-epochs-2', 'teacher:plain', *(f'icons:{r}' for r in ('own','plain','two-domains')), sep='\n'); raise SystemExit
     pin_threads(a.threads)
     lab = Lab(a.run, a.work, a.share, a.seed)
     found = json.loads(OUT.read_text()) if OUT.exists() else {}
     for name in a.names:
         key = name + (f'@{a.seed}' if a.seed != 42 else '')
         if key in found and not a.again: continue
-        found[key] = dict(share=a.share, seed=a.seed, threads=a.threads, **(dict(alpha=dict(blend=blend, shift=shift, static=static, final=final, icons=icons, teacher=teacher)[name.split(':')[0]](lab, name.split(':')[1])) if ':' in name else one(lab, name)))
+        found[key] = dict(share=a.share, seed=a.seed, threads=a.threads, **(dict(alpha=dict(blend=blend, shift=shift, static=static, final=final, nearer=nearer, icons=icons, teacher=teacher)[name.split(':')[0]](lab, name.split(':')[1])) if ':' in name else one(lab, name)))
         found = (json.loads(OUT.read_text()) if OUT.exists() else {}) | {key: found[key]}  # Another process may have written rows meanwhile
         OUT.write_text('{\n' + ',\n'.join(f'{json.dumps(k)}: {json.dumps(short(v))}' for k,v in found.items()) + '\n}\n')
         show = found[key].get('alpha') or {'': found[key]}
