@@ -23,6 +23,12 @@ def test_export_cells_are_short():
     assert sizes[-1] <= 40, [(stem, len(c), c[0]) for stem in cells for c in exported(stem) if len(c) > 40]
     assert statistics.median(sizes) <= 10 and sizes[int(.9*len(sizes))] <= 25
 
+@pytest.mark.parametrize('stem', cells)
+def test_prose_between_code(stem):
+    "No more than three code cells in a row that a reader sees."
+    seen = ''.join('p' if c['cell_type'] != 'code' else 'c' for c in cells[stem] if not re.match(r'#\|\s*(hide|default_exp)', text(c)))
+    assert 'cccc' not in seen, f"{stem}: {max(map(len, seen.split('p')))} code cells in a row"
+
 def slug(title): return re.sub(r'[^\w\- ]', '', title.lower()).strip().replace(' ', '-')
 
 @pytest.mark.parametrize('page', [*NBS, *map(Path, ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'benchmarks/README.md')), *Path('data').glob('*/README.md')], ids=str)
