@@ -178,12 +178,12 @@ def one(lab, name):
     shutil.rmtree(folder/'checkpoints', ignore_errors=True)
     ranks = lab.ranks(load_model(str(folder/'model')), text)
     np.savez(folder/'ranks.npz', **{p: best(x['strict']) for p,x in ranks.items()})
-    return dict(pairs=len(pairs), prepare_s=round(prepared, 1), train_s=round(took, 1), pairs_per_second=round(got['pairs_per_second'], 1), peak_gib=round(got['peak_gib'], 2), **compared(lab, ranks))
+    return dict(pairs=len(pairs), prepare_s=round(prepared, 1), train_s=round(took, 1), pairs_per_second=round(got['pairs_per_second'], 1), peak_gib=round(got['peak_gib'], 2), **compared(lab, ranks, {p['id'] for p in pairs}))
 
-def compared(lab, ranks):
-    "Metrics of `ranks` by part, beside the base model and beside the row `plain` of the same seed."
+def compared(lab, ranks, taught=None):
+    "Metrics of `ranks` by part, beside the base model and beside the row `plain`; `taught`: ids that were trained on, if not those of all pairs."
     out, base, was = {}, lab.base(), lab.work/'plain-42'/'ranks.npz'
-    taught = {p['id'] for p in lab.all_pairs}
+    taught = taught or {p['id'] for p in lab.all_pairs}
     for p,q in lab.dev.items():
         j = judged(ranks[p], base[p], [x['ids'][0] for x in q], lab.corpus.slices(q, lab.words, taught, lab.size, lab.below))
         out[p] = dict(queries=len(q), **{m: j['strict'][m] for m in ('Recall@1','Recall@5','MRR')}, family={m: j['family'][m] for m in ('Recall@5','MRR')}, gain=j.get('gain'), movement=j.get('movement'), slices=j['slices'])

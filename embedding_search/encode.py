@@ -156,14 +156,14 @@ def top_k(
     empty = np.empty((0, k))
     return np.concatenate(S or [empty]), np.concatenate(I or [empty.astype(int)])
 
-# %% ../nbs/06_encode.ipynb #f164e3a4
+# %% ../nbs/06_encode.ipynb #fe35cd5b
 def read_hashed(
     folder:str|Path, # Folder with `sha256.json` of its files
     name:str, # File to read
 )->bytes: # Its content, verified
     "Content of `folder`/`name`, refused when its hash is not the recorded one."
     path = Path(folder)/name
-    again = f'delete {path.parent}/sha256.json and run embedding-search index --run RUN'
+    again = f'in a run, delete {path.parent}/sha256.json and run embedding-search index --run RUN; in a store, delete the folder of the model and run embedding-search index build --full --run RUN'
     try: want = json.loads((path.parent/'sha256.json').read_text())[name]; data = path.read_bytes()
     except (OSError, ValueError, KeyError) as e: raise InputError(f"{path}: missing or unlisted ({type(e).__name__}); {again}") from None
     if hashlib.sha256(data).hexdigest() != want: raise InputError(f"{path}: {len(data):,} bytes that do not match the recorded hash (cut off or changed); {again}")
