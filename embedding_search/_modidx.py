@@ -848,4 +848,5 @@ d = { 'settings': { 'branch': 'main',
                                         'embedding_search.train.stop_switch': ('train.html#stop_switch', 'embedding_search/train.py'),
                                         'embedding_search.train.train': ('train.html#train', 'embedding_search/train.py'),
                                         'embedding_search.train.training_args': ('train.html#training_args', 'embedding_search/train.py'),
+                                        'embedding_search.train.training_bar': ('train.html#training_bar', 'embedding_search/train.py'),
                                         'embedding_search.train.training_set': ('train.html#training_set', 'embedding_search/train.py')}}}

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['training_set', 'check_size', 'make_loss', 'random_guess', 'dev_evaluator', 'training_args', 'step_clock',
-           'halve_by_length', 'add_lora', 'advice', 'last_checkpoint', 'stop_switch', 'processes', 'main_process',
-           'outcome', 'train']
+           'halve_by_length', 'add_lora', 'advice', 'last_checkpoint', 'stop_switch', 'training_bar', 'processes',
+           'main_process', 'outcome', 'train']
 
 # %% ../nbs/14_train.ipynb #a7d747d6
 import math, os, random, resource, signal, threading, time
@@ -182,6 +182,18 @@ def stop_switch(): # `transformers.TrainerCallback` with `pressed`
             if self.before: signal.signal(signal.SIGINT, self.before)
     return StopSwitch()
 
+# %% ../nbs/14_train.ipynb #f5bead95
+def training_bar(): # `transformers.ProgressCallback`
+    "Progress bar that shows what was last logged: loss, and Recall@5 on dev queries."
+    from transformers import ProgressCallback
+    class TrainingBar(ProgressCallback):
+        "Shows loss and Recall@5 at the end of the bar."
+        def on_train_begin(self, *args, **kwargs): super().on_train_begin(*args, **kwargs); self.said = {}
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            self.said |= {n: f'{logs[k]:.3f}' for n,k in (('loss','loss'), ('dev Recall@5','eval_dev_cosine_recall@5')) if k in logs}
+            if self.training_bar is not None: self.training_bar.set_postfix(self.said)
+    return TrainingBar()
+
 # %% ../nbs/14_train.ipynb #b380fcbf
 def processes()->int: # 1 unless started by `torchrun` or `accelerate launch`
     "Processes that train together."
@@ -205,7 +217,7 @@ def outcome(
         dev=[(x['step'], x['eval_dev_cosine_recall@5'], x['eval_dev_cosine_ndcg@10']) for x in log if 'eval_dev_cosine_ndcg@10' in x],
         steps=clock.steps, processes=args.world_size, pairs_per_second=pairs/max(clock.seconds, 1e-9), bf16=args.bf16, peak_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20)
 
-# %% ../nbs/14_train.ipynb #c7379e75
+# %% ../nbs/14_train.ipynb #4ca82ec6
 def train(
     data, # `training_set`
     out:str|Path, # Folder the model is written to
@@ -220,7 +232,7 @@ def train(
 )->dict: # What `outcome` says
     "Fine-tune `cfg.base` on `data` and save it to `out`."
     if not len(data): raise InputError("no training pairs are left: bring more queries (`--queries`), or look at what the query check dropped")
-    from transformers import PrinterCallback, set_seed
+    from transformers import PrinterCallback, ProgressCallback, set_seed
     from sentence_transformers import SentenceTransformerTrainer
     set_seed(seed)
     model = load_model(cfg.base, cfg.max_tokens)
@@ -233,9 +245,9 @@ def train(
     args = training_args(cfg, work, max(1, steps//processes()), model.prompts, bool(dev), seed, progress)
     if sampler: args.batch_sampler = sampler
     ev = dev_evaluator(list(dev), title, model.prompts) if dev else None
-    trainer = SentenceTransformerTrainer(model=model, args=args, train_dataset=data, evaluator=ev, callbacks=[clock, stop],
+    trainer = SentenceTransformerTrainer(model=model, args=args, train_dataset=data, evaluator=ev, callbacks=[clock, stop, *([training_bar()] if progress else [])],
                                          loss=loss(model) if loss else make_loss(model, cfg.scale, cfg.dims, args.world_size > 1))
-    if not progress: trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback if progress else PrinterCallback)  # Which of them there is follows from `disable_tqdm`
     try:
         trainer.train(resume_from_checkpoint=last_checkpoint(work))
         if stop.pressed: raise KeyboardInterrupt
