@@ -39,6 +39,7 @@ class Link:
 def load(): return round(os.getloadavg()[0], 2)
 def q(x, p): return round(float(np.percentile(x, p)), 2)
 def spread(x): return dict(median=q(x, 50), p95=q(x, 95), n=len(x))
+
 VISIT = """addEventListener('DOMContentLoaded', () => { const t = setInterval(() => { const e = document.querySelector('embedding-search'); if (!e?.shadowRoot) return; clearInterval(t);
   window.at = {}; e.addEventListener('results', r => { const k = r.detail.tier; if (r.detail.hits.length) window.at[k] ??= performance.now() }); e.value = 'heart infected by tb' }, 5) });
   window.long = []; new PerformanceObserver(l => l.getEntries().forEach(e => window.long.push(e.duration))).observe({type: 'longtask', buffered: true});"""

@@ -64,6 +64,9 @@ class Lab:
             e = TorchEncoder(load_model(), bf16=has_bf16())
             found = dense_miner(e.encode(q, 'query'), e.encode([self.title[p['id']] for p in self.pairs], 'title'), e.encode(names, 'title'))
         return hard_negatives(self.pairs, found, c, self.fam, n, margin)[0]
+    def pairs_of(self, name):
+        "What the model `name` was trained on, of these pairs: all, or the rows' share."
+        return self.all_pairs if name.startswith(('full','all')) else self.pairs
     def of_titles(self, n):
         "All pairs of `n` titles."
         ids = sorted({p['id'] for p in self.all_pairs})
@@ -202,8 +205,7 @@ def blend(lab, name, shares=(.3, .5, .7, .85)):
 
 def shift(lab, name, shares=(.5, 1.), weights=(1., 2., 3.)):
     "The same with titles moved towards their queries."
-    pairs, out = lab.all_pairs if name == 'full' else lab.pairs, {}
-    known = some_queries(pairs, seed=lab.seed)
+    out, known = {}, some_queries(lab.pairs_of(name), seed=lab.seed)
     for s in shares if name != 'base' else (1.,):
         e = TorchEncoder(between(load_model(), model_of(lab, name), s), bf16=has_bf16())
         c, at = e.encode(lab.corpus.titles, 'title'), e.encode([lab.title[i] for i in known], 'title')
@@ -226,7 +228,7 @@ def nearer(lab, name, shares=(.3, .4)):
 
 def static(lab, name, share=.5, trust=((.2, 2), (.3, 1), (.3, 2), (.3, 4), (.4, 2)), tables=(('one table', StaticSettings(titles=False)), ('two tables', StaticSettings()))):
     "A static encoder for the titles as they are moved, alone and beside the transformer, without and with a table for titles; `probe`: Recall@5 on everyday queries."
-    pairs, (names, where) = lab.all_pairs if name.startswith(('full','all')) else lab.pairs, distinct_titles(lab.rows)
+    pairs, (names, where) = lab.pairs_of(name), distinct_titles(lab.rows)
     at = {r['id']: int(n) for r,n in zip(lab.rows, where)}
     e, known = TorchEncoder(between(load_model(), model_of(lab, name), share), bf16=has_bf16()), some_queries(pairs, seed=lab.seed)
     v = e.encode(names, 'title')

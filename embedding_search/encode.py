@@ -169,7 +169,7 @@ def read_hashed(
     if hashlib.sha256(data).hexdigest() != want: raise InputError(f"{path}: {len(data):,} bytes that do not match the recorded hash (cut off or changed); {again}")
     return data
 
-# %% ../nbs/06_encode.ipynb #b4f62a86
+# %% ../nbs/06_encode.ipynb #9f2dde41
 def write_beside(
     model:str|Path, # Exported model
     name:str, # Name of the file, without its ending
@@ -178,12 +178,12 @@ def write_beside(
     "Write `arrays` to `onnx/NAME.npz` of `model`, and the file's hash to the list."
     onnx, part = Path(model)/'onnx', io.BytesIO()
     np.savez(part, **arrays)
-    data, digest = part.getvalue(), hashlib.sha256(part.getvalue()).hexdigest()
+    data, found = part.getvalue(), hashlib.sha256(part.getvalue()).hexdigest()
     try:
         atomic_write(onnx/f'{name}.npz', data)
-        atomic_write(onnx/'sha256.json', json.dumps(json.loads((onnx/'sha256.json').read_text()) | {f'{name}.npz': digest}, indent=1).encode())
+        atomic_write(onnx/'sha256.json', json.dumps(json.loads((onnx/'sha256.json').read_text()) | {f'{name}.npz': found}, indent=1).encode())
     except OSError as e: raise InputError(f"{onnx}/{name}.npz could not be written ({e.strerror}); {cure(e)} and run again") from e
-    return digest
+    return found
 
 # %% ../nbs/06_encode.ipynb #431fdac8
 def read_beside(
