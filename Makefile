@@ -6,7 +6,8 @@ export OMP_NUM_THREADS ?= 2
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM = false
 export HF_HUB_OFFLINE ?= 1
-PORT ?= 8000
+# `make demo PORT=9000` takes port 9000. By default it is 8000, or the next free one.
+PORT_OPTION = $(if $(PORT),--port $(PORT))
 
 .PHONY: help install demo site wheel release sample full serve test lint drift bench results pictures readme docs docs-serve clean
 .DEFAULT_GOAL := help
@@ -27,32 +28,36 @@ $(VENV)/.done: settings.ini setup.py requirements.lock
 
 demo: install ## Titles to a better model and a search page, in 20 minutes on 2 cores
 	$(BIN)/embedding-search run --settings data/icd10cm/demo.toml --run runs/demo
-	$(BIN)/embedding-search site --run runs/demo --port $(PORT) --browser
+	$(BIN)/embedding-search site --run runs/demo $(PORT_OPTION) --browser
 
 site: install ## Build and serve the demo's search page for browsers
-	$(BIN)/embedding-search site --run runs/demo --port $(PORT) --browser
+	$(BIN)/embedding-search site --run runs/demo $(PORT_OPTION) --browser
 
 wheel: install ## Build the Python package, the browser code in it
-	$(BIN)/python -c 'from embedding_search.site import web_assets; web_assets()'
+	$(BIN)/python -c 'from embedding_search.search.site import web_assets; web_assets()'
 	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist .
 
 release: install ## Build wheel and source archive, try the wheel in a clean environment
 	$(BIN)/python tools/release.py
 
 sample: install ## Rebuild the small search that the package brings along, from runs/mdi (notebook 34)
-	$(BIN)/python -c 'from embedding_search.search import sample_run, shrink; shrink("runs/mdi", sample_run())'
+	$(BIN)/python -c 'from embedding_search.search.searcher import sample_run, shrink_run; shrink_run("runs/mdi", sample_run())'
 
 full: install ## The same with all data
 	$(BIN)/embedding-search run --settings data/icd10cm/full.toml --run runs/full
 
 serve: install ## Search page of the demo's run
-	$(BIN)/embedding-search serve --run runs/demo --port $(PORT) --browser
+	$(BIN)/embedding-search serve --run runs/demo $(PORT_OPTION) --browser
 
 test: install lint drift ## Every test: notebooks, package, command line
 	$(BIN)/python tools/test.py
 
-lint: install ## Look for mistakes in notebooks, package and scripts
+lint: install ## Check code with ruff and spelling with codespell: notebooks, package, scripts, tests
 	$(BIN)/ruff check -q .
+	$(BIN)/codespell
+
+chromium: ## Install Chromium for the browser tests (Debian, Ubuntu)
+	command -v chromium chromium-browser google-chrome || { sudo apt-get update -qq && sudo apt-get install -y -qq chromium; }
 
 drift: install ## Fail when package, README and notebooks have drifted apart
 	$(BIN)/python tools/drift.py
@@ -74,7 +79,7 @@ docs: install ## Build the documentation site in _docs
 	$(BIN)/python tools/docs.py
 
 docs-serve: docs ## Build the documentation and show it
-	$(BIN)/python -m http.server -d _docs $(PORT)
+	$(BIN)/python -m http.server -d _docs $(or $(PORT),8001)
 
 clean: ## Remove everything that was built, runs and environment too
 	rm -rf $(VENV) embedding_search/web web/node_modules runs _proc _docs build dist *.egg-info

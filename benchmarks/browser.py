@@ -1,157 +1,396 @@
-"""Search in the browser tab, measured in a real Chromium on the finished run `runs/demo`: `python benchmarks/browser.py`.
+"""Measure the search page of a finished run in Chromium.
 
-Latency from input event to results in the DOM, first and second visit over a slow link, recall against exact search in Python, memory, and what one would use instead.
-Writes `benchmarks/results/browser.json`. The machine's load stands beside every number."""
-import json, os, random, shutil, statistics as st, sys, threading, time
+    python benchmarks/browser.py [RUN]        by default runs/demo
+
+Measures latency from an input event to the results in the page, first and second visits over a slow link, memory,
+and Recall@5 on dev evaluation queries compared with exact search in Python. After `npm ci --ignore-scripts` in
+`benchmarks/peers`, the page is also compared with MiniSearch, Fuse.js and transformers.js over the same titles.
+Writes `results/browser.json` after each part; load averages are stored with the numbers."""
+import argparse
+import json
+import os
+import random
+import shutil
+import statistics
+import threading
+import time
 from http.server import ThreadingHTTPServer
 from pathlib import Path
-import numpy as np
-from playwright.sync_api import sync_playwright
-from embedding_search.catalog import norm
-from embedding_search.encode import Encoder, pin_threads
-from embedding_search.metrics import paired_bootstrap
-from embedding_search.search import Searcher
-from embedding_search.site import Preview, build_site
-from tab import ARGS, BACK, CHROMIUM, EL, ready
 
-HERE, RUN = Path(__file__).parent, Path(sys.argv[1] if len(sys.argv) > 1 else 'runs/demo')
-MBIT, DELAY = 10, .04
-pin_threads(2)
+import numpy as np
+from load import RESULTS
+from tab import BACK, ELEMENT, chromium, serving, wait_until_ready
+
+from embedding_search.core import pin_threads
+from embedding_search.data.catalog import norm
+from embedding_search.evaluation.metrics import paired_bootstrap
+from embedding_search.model.encoders import OnnxEncoder
+from embedding_search.search.searcher import Searcher
+from embedding_search.search.site import Preview, build_site
+
+MBIT = 10 # Megabits per second of the slow link
+DELAY = .04 # Seconds before each answer over the slow link
+PEERS = Path(__file__).parent/'peers'
+PEER_QUERIES = {'minisearch': 200, 'minisearch_fuzzy': 200, 'fuse': 20, 'transformers': 200}
+SITES = ('site', 'site-ngram') # Folders of the run that are served
+
+# Types a query when the page opens; keeps when each tier answered first, and how long tasks blocked the page
+VISIT = """
+addEventListener('DOMContentLoaded', () => {
+  const timer = setInterval(() => {
+    const element = document.querySelector('embedding-search');
+    if (!element?.shadowRoot) return;
+    clearInterval(timer);
+    window.at = {};
+    element.addEventListener('results', event => {
+      if (event.detail.hits.length) window.at[event.detail.tier] ??= performance.now();
+    });
+    element.value = 'heart infected by tb';
+  }, 5);
+});
+window.long = [];
+const keep = entries => entries.getEntries().forEach(entry => window.long.push(entry.duration));
+new PerformanceObserver(keep).observe({ type: 'longtask', buffered: true });
+"""
+
+# Types a key every 80 ms; returns for each the ms until its results are in the page, and those of the worker
+TYPED = f"""async queries => {{
+  const element = {ELEMENT};
+  const times = [];
+  let sent = 0;
+  let typed = '';
+  element.addEventListener('results', event => {{
+    if (event.detail.query === typed) times.push([performance.now() - sent, event.detail.ms]);
+  }});
+  for (const query of queries) {{
+    element.value = '';
+    for (let n = 1; n <= query.length; n++) {{
+      await new Promise(resolve => setTimeout(resolve, 80));
+      typed = query.slice(0, n);
+      element.input.value = typed;
+      sent = performance.now();
+      element.input.dispatchEvent(new InputEvent('input', {{ bubbles: true }}));
+    }}
+  }}
+  await new Promise(resolve => setTimeout(resolve, 300));
+  return times;
+}}"""
+
+# Returns for each query the ids of its hits
+SEARCH = f"""async ([queries, mode]) => {{
+  const found = [];
+  for (const query of queries) {{
+    const {{ hits }} = await {ELEMENT}.search.query(query, {{ k: 5, mode }});
+    found.push(hits.map(hit => hit.id));
+  }}
+  return found;
+}}"""
+
+# Returns for each query the ms that the engine takes, without the page
+TIMED = f"""async queries => {{
+  const times = [];
+  for (const query of queries) {{
+    const sent = performance.now();
+    await {ELEMENT}.search.query(query);
+    times.push(performance.now() - sent);
+  }}
+  return times;
+}}"""
+MEMORY = 'performance.measureUserAgentSpecificMemory().then(memory => memory.bytes / 1e6)'
+
+
+class SlowFile:
+    "Count what is written to a connection; delay it if the link of `server` is slow."
+    def __init__(self, file, server):
+        self.file = file
+        self.server = server
+        self.closed = False
+
+    def write(self, data):
+        for start in range(0, len(data), 16384):
+            block = data[start:start + 16384]
+            self.server.sent += len(block)
+            if self.server.slow: self.server.wait_for_link(len(block))
+            self.file.write(block)
+
+    def flush(self): self.file.flush()
+
 
 class Host(Preview):
-    "Serves `folder` under /site/, peers and the run under /; with `server.slow`, over one link of `MBIT` with `DELAY` seconds to each answer."
-    def do_GET(self):
-        self.prefix, self.isolated, self.directory = (f'/{site}/', True, str(RUN/site)) if (site := self.path.split('/')[1]) in ('site','site-static') else ('/run/', True, str(RUN)) if self.path.startswith('/run/') else ('/', True, str(HERE/'peers'))
+    "Serve sites of a run under their names, the run under /run/, and the peers under /."
+    isolated = True
+
+    def do_GET(self): # noqa: N802
+        first = self.path.split('/')[1]
+        run = self.server.run
+        if first in SITES: self.prefix, self.directory = f'/{first}/', str(run/first)
+        elif first == 'run': self.prefix, self.directory = '/run/', str(run)
+        else: self.prefix, self.directory = '/', str(PEERS)
         if self.server.slow: time.sleep(DELAY)
-        self.wfile = Link(self.wfile, self.server); super().do_GET(); self.wfile = self.wfile.raw
+        file = self.wfile
+        self.wfile = SlowFile(file, self.server)
+        super().do_GET()
+        self.wfile = file
 
-class Link:
-    "Counts, and lets through what the link carries."
-    def __init__(self, raw, server): self.raw, self.server, self.closed = raw, server, False
-    def write(self, data):
-        for i in range(0, len(data), 16384):
-            piece = data[i:i+16384]; self.server.sent += len(piece)
-            if self.server.slow:
-                with self.server.line: time.sleep(max(0, self.server.free-time.time())); self.server.free = max(self.server.free, time.time())+len(piece)*8/(MBIT*1e6)
-            self.raw.write(piece)
-    def flush(self): self.raw.flush()
 
-def load(): return round(os.getloadavg()[0], 2)
-def q(x, p): return round(float(np.percentile(x, p)), 2)
-def spread(x): return dict(median=q(x, 50), p95=q(x, 95), n=len(x))
+class Server(ThreadingHTTPServer):
+    "Serve over one link, which is slow when `slow` is set; `sent` counts bytes."
+    def __init__(self, run):
+        super().__init__(('127.0.0.1', 0), Host)
+        self.run = run
+        self.slow = False
+        self.sent = 0
+        self.link_free = 0. # Time when the link has carried all that was sent
+        self.link = threading.Lock()
 
-VISIT = """addEventListener('DOMContentLoaded', () => { const t = setInterval(() => { const e = document.querySelector('embedding-search'); if (!e?.shadowRoot) return; clearInterval(t);
-  window.at = {}; e.addEventListener('results', r => { const k = r.detail.tier; if (r.detail.hits.length) window.at[k] ??= performance.now() }); e.value = 'heart infected by tb' }, 5) });
-  window.long = []; new PerformanceObserver(l => l.getEntries().forEach(e => window.long.push(e.duration))).observe({type: 'longtask', buffered: true});"""
-TYPED = f"""async qs => {{ const e = {EL}, out = []; let from = 0, want = ''; e.addEventListener('results', r => {{ if (r.detail.query === want) out.push([performance.now() - from, r.detail.ms]) }});
-  for (const q of qs) {{ e.value = ''; for (let n = 1; n <= q.length; n++) {{ await new Promise(r => setTimeout(r, 80)); want = q.slice(0, n); e.input.value = want; from = performance.now(); e.input.dispatchEvent(new InputEvent('input', {{bubbles: true}})) }} }}
-  await new Promise(r => setTimeout(r, 300)); return out }}"""
+    def wait_for_link(self, size):
+        "Wait for the link, then occupy it for the time that `size` bytes take."
+        with self.link:
+            time.sleep(max(0, self.link_free - time.time()))
+            self.link_free = max(self.link_free, time.time()) + size * 8 / (MBIT * 1e6)
 
-def latency(page, queries):
-    "Input event to results in the DOM, and the worker's share of it."
+
+def load_average(): return round(os.getloadavg()[0], 2)
+
+
+def percentile(values, percent): return round(float(np.percentile(values, percent)), 2)
+
+
+def spread(values): return dict(median=percentile(values, 50), p95=percentile(values, 95), n=len(values))
+
+
+def summarize_rounds(rounds, column):
+    "Summarize one column of what `BACK` or `TYPED` returned in several rounds."
+    values = [[row[column] for row in times] for times in rounds]
+    medians = [percentile(times, 50) for times in values]
+    return dict(spread(np.concatenate(values)), medians=medians)
+
+
+def measure_latency(page, queries):
+    "Measure the time from an input event to the results in the page, and the worker's share of it."
     page.evaluate(BACK, queries[:40])
-    rounds = [page.evaluate(BACK, queries) for _ in range(3)]
-    typed = [page.evaluate(TYPED, queries[40*i:40*i+8]) for i in range(3)]
-    pick = lambda runs, i: dict(spread([v[i] for r in runs for v in r]), medians=[q([v[i] for v in r], 50) for r in runs])
-    return dict(back_to_back=pick(rounds, 0), back_to_back_worker=pick(rounds, 1), typing_80ms=pick(typed, 0), typing_80ms_worker=pick(typed, 1))
+    back_to_back = [page.evaluate(BACK, queries) for _ in range(3)]
+    typed = [page.evaluate(TYPED, queries[40 * i:40 * i + 8]) for i in range(3)]
+    return dict(
+        back_to_back=summarize_rounds(back_to_back, 0),
+        back_to_back_worker=summarize_rounds(back_to_back, 1),
+        typing_80ms=summarize_rounds(typed, 0),
+        typing_80ms_worker=summarize_rounds(typed, 1),
+    )
 
-def visits(browser, server, url, n=3):
-    "First and second visit over the slow link."
-    out = []
+
+def visit(context, server, url, wait=0.):
+    "Open the page until the transformer answers; return ms of each tier, MB after `wait` seconds, longest task in ms."
+    page = context.new_page()
+    server.sent = 0
+    page.goto(url, wait_until='commit')
+    wait_until_ready(page)
+    while not page.evaluate('window.at.transformer'): time.sleep(.05)
+    time.sleep(wait)
+    measured = page.evaluate('window.at'), server.sent / 1e6, page.evaluate('Math.max(0, ...window.long)')
+    page.close()
+    return measured
+
+
+def measure_visits(browser, server, url, n=3):
+    "Measure first and second visits over the slow link; return the median of each number."
+    server.slow = True
+    measured = []
     for _ in range(n):
-        ctx = browser.new_context(); ctx.add_init_script(VISIT); page = ctx.new_page(); server.slow, server.sent = True, 0
-        page.goto(url, wait_until='commit'); ready(page)
-        while not page.evaluate("window.at.transformer"): time.sleep(.05)
-        time.sleep(1.5); one, sent, long1 = page.evaluate("window.at"), server.sent, page.evaluate("Math.max(0, ...window.long)")
-        page.close(); server.sent = 0; page = ctx.new_page(); page.goto(url, wait_until='commit'); ready(page)
-        while not page.evaluate("window.at.transformer"): time.sleep(.05)
-        two = page.evaluate("window.at"); long2 = page.evaluate("Math.max(0, ...window.long)")
-        out.append(dict(first_keyword=one['keyword'], first_static=one.get('static', one['transformer']), first_semantic=one['transformer'], first_mb=sent/1e6, second_keyword=two.get('keyword', two['transformer']), second_semantic=two['transformer'], second_mb=server.sent/1e6,
-                        longest_task=max(long1, long2)))
-        ctx.close()
+        context = browser.new_context()
+        context.add_init_script(VISIT)
+        first, first_mb, first_task = visit(context, server, url, wait=1.5)
+        second, second_mb, second_task = visit(context, server, url)
+        measured.append(dict(
+            first_keyword=first['keyword'],
+            first_static=first.get('ngram', first['transformer']),
+            first_semantic=first['transformer'],
+            first_mb=first_mb,
+            second_keyword=second.get('keyword', second['transformer']),
+            second_semantic=second['transformer'],
+            second_mb=second_mb,
+            longest_task=max(first_task, second_task),
+        ))
+        context.close()
     server.slow = False
-    return {k: round(st.median(o[k] for o in out), 3) for k in out[0]} | dict(runs=n, link_mbit=MBIT, delay_ms=1000*DELAY)
+    medians = {name: round(statistics.median(row[name] for row in measured), 3) for name in measured[0]}
+    return medians | dict(runs=n, link_mbit=MBIT, delay_ms=1000 * DELAY)
 
-def rss():
-    "Largest renderer, MB."
-    out = []
-    for p in Path('/proc').iterdir():
-        try:
-            if p.name.isdigit() and b'--type=renderer' in (p/'cmdline').read_bytes() and b'ForceEagerMeasureMemory' in (p/'cmdline').read_bytes():
-                out.append(int(next(l for l in (p/'status').read_text().splitlines() if l.startswith('VmRSS')).split()[1])/1024)
-        except (OSError, StopIteration): pass
-    return round(max(out, default=0), 1)
 
-def memory(page, queries):
-    "JS and WASM memory of page and worker after 500 and 1,000 queries."
-    out = {}
-    for n in (500, 1000):
-        page.evaluate(f"async qs => {{ for (const q of qs) await {EL}.search.query(q) }}", [queries[i % len(queries)]+(' x' if n == 1000 else '') for i in range(500)])
-        m = page.evaluate("performance.measureUserAgentSpecificMemory().then(m => m.bytes/1e6)")
-        out[f'after_{n}'] = dict(js_wasm_mb=round(m, 1), renderer_rss_mb=rss())
-    return out
+def renderer_memory(process):
+    "Return the resident memory of a renderer of our Chromium in MB, else 0."
+    try:
+        command = (process/'cmdline').read_bytes()
+        if b'--type=renderer' not in command or b'ForceEagerMeasureMemory' not in command: return 0.
+        for line in (process/'status').read_text().splitlines():
+            if line.startswith('VmRSS'): return int(line.split()[1]) / 1024
+    except OSError: pass # The process has ended
+    return 0.
 
-def judge(lists, cases):
-    "Recall@5 by family, and of the shown row's own title, in percent."
-    fam = [bool({h[1] for h in l[:5]} & c['families']) for l,c in zip(lists, cases)]
-    title = [bool({h[2] for h in l[:5]} & c['titles']) for l,c in zip(lists, cases)]
-    return dict(family=round(100*float(np.mean(fam)), 2), shown_row=round(100*float(np.mean(title)), 2)), np.array(fam, float)
 
-def cases_of(s):
-    "Human dev queries, in random order, with what answers them."
-    dev = [x for x in json.loads((RUN/'split.json').read_text())['judged'] if x['part'] == 'dev']
-    title, fam, same = {r['id']: norm(r['title']) for r in s.rows}, {r['id']: r['family'] for r in s.rows}, {}
-    for r in s.rows: same.setdefault(norm(r['title']), set()).add(r['family'])
-    chosen = random.Random(0).sample(dev, len(dev))
-    return [dict(query=x['query'], target=x['ids'][0], titles={title[i] for i in x['ids']}, families=set().union(*(same[title[i]] for i in x['ids']))) for x in chosen], title, fam
+def measure_memory(page, queries):
+    "Measure the memory of page and worker after 500 and 1,000 queries."
+    search = f'async queries => {{ for (const query of queries) await {ELEMENT}.search.query(query) }}'
+    repeated = [queries[i % len(queries)] for i in range(500)]
+    measured = {}
+    for n, asked in ((500, repeated), (1000, [f'{query} x' for query in repeated])):
+        page.evaluate(search, asked)
+        used = page.evaluate(MEMORY)
+        renderers = [renderer_memory(path) for path in Path('/proc').iterdir() if path.name.isdigit()]
+        measured[f'after_{n}'] = dict(js_wasm_mb=round(used, 1), renderer_rss_mb=round(max(renderers), 1))
+    return measured
 
-def peers(page, url, s, cases, title, fam):
-    "MiniSearch and Fuse.js over the same titles; transformers.js with float vectors."
-    page.goto(url+'/peers.html'); out = {}
-    rows = [[r['id'], r['title'], r['title_no']] for r in s.rows]
-    page.evaluate("r => { window.rows = r }", rows); qs = [c['query'] for c in cases]
-    for name,n in (('minisearch',200), ('minisearch_fuzzy',200), ('fuse',20), ('transformers',200)):
-        build = page.evaluate("n => peers[n].build()", name); times, lists = page.evaluate("([n, qs]) => ask(peers[n], qs)", [name, qs[:n]])
-        lists = [list({fam[i]: [i, fam[i], title[i]] for i in reversed(l)}.values())[::-1] for l in lists]
-        out[name] = dict(build_ms=round(build), ms=spread(times), recall_at_5=judge(lists, cases[:n])[0], queries=n); print(name, out[name], flush=True)
-    return out
 
-def save(r):
-    "What has been measured so far."
-    r['load_after'] = load()
-    (HERE/'results').mkdir(exist_ok=True); (HERE/'results'/'browser.json').write_text(json.dumps(r, indent=1)+'\n')
+class Catalog:
+    "Look up titles and families of a run, and the dev evaluation queries in random order."
+    def __init__(self, run, rows):
+        self.title_of = {row['id']: norm(row['title']) for row in rows}
+        self.family_of = {row['id']: row['family'] for row in rows}
+        families = {} # Title to the families of its rows
+        for row in rows: families.setdefault(norm(row['title']), set()).add(row['family'])
+        split = json.loads((run/'split.json').read_text())
+        dev = [query for query in split['eval_queries'] if query['part'] == 'dev']
+        self.queries = random.Random(0).sample(dev, len(dev))
+        self.titles = [{self.title_of[id] for id in query['ids']} for query in self.queries]
+        self.families = [set().union(*(families[title] for title in titles)) for titles in self.titles]
 
-def static_only():
-    "A copy of the site that ends with the static tier."
-    out = RUN/'site-static'; shutil.rmtree(out, ignore_errors=True); shutil.copytree(RUN/'site', out)
-    m = json.loads((out/'site.json').read_text()); m['encoders'] = [e for e in m['encoders'] if e['name'] == 'static']; m['version'] += '-static'
-    (out/'site.json').write_text(json.dumps(m))
+    def hits(self, found):
+        "Test whether a right family, and a right title, is among the first five ids found for each query."
+        family, title = [], []
+        for ids, families, titles in zip(found, self.families, self.titles, strict=False): # Slow peers get fewer
+            family.append(not families.isdisjoint(self.family_of[id] for id in ids[:5]))
+            title.append(not titles.isdisjoint(self.title_of[id] for id in ids[:5]))
+        return np.array(family, float), np.array(title, float)
+
+    def recall(self, found):
+        "Return Recall@5 in percent, by family and by the title of the shown row."
+        family, title = self.hits(found)
+        return dict(family=round(100 * float(family.mean()), 2), shown_row=round(100 * float(title.mean()), 2))
+
+    def first_of_families(self, ids):
+        "Keep the first id of each family."
+        first = {}
+        for id in ids: first.setdefault(self.family_of[id], id)
+        return list(first.values())
+
+
+def search_in_page(page, queries, *modes):
+    "Return for each mode the ids of the hits of each query."
+    return [page.evaluate(SEARCH, [queries, mode]) for mode in modes]
+
+
+def search_in_python(searcher, queries, *modes):
+    "Return for each mode the ids of the hits of each query."
+    found = []
+    for mode in modes: found.append([[hit['id'] for hit in searcher.search(query, 5, mode)] for query in queries])
+    return found
+
+
+def summarize_recall(found, catalog):
+    "Return Recall@5 of each search, and what the page changes against exact search in Python."
+    recall = {name: catalog.recall(ids) for name, ids in found.items()}
+    exact, _ = catalog.hits(found['python_fp32_exact'])
+    in_page, _ = catalog.hits(found['browser'])
+    groups = [query['ids'][0] for query in catalog.queries]
+    change = [100 * value for value in paired_bootstrap(exact, in_page, groups=groups)]
+    return recall | dict(queries=len(groups), browser_over_python=change)
+
+
+def measure_peers(page, rows, catalog):
+    "Measure MiniSearch and Fuse.js over the same titles, and transformers.js with float vectors."
+    page.evaluate('rows => { window.rows = rows }', [[row['id'], row['title'], row['title_no']] for row in rows])
+    measured = {}
+    for name, n in PEER_QUERIES.items():
+        queries = [query['query'] for query in catalog.queries[:n]]
+        build = page.evaluate('name => peers[name].build()', name)
+        times, found = page.evaluate('([name, queries]) => ask(peers[name], queries)', [name, queries])
+        recall = catalog.recall([catalog.first_of_families(ids) for ids in found])
+        measured[name] = dict(build_ms=round(build), ms=spread(times), recall_at_5=recall, queries=n)
+        print(name, measured[name], flush=True)
+    return measured
+
+
+def copy_without_transformer(run):
+    "Copy the site of a run and end it with the n-gram tier."
+    copy = run/'site-ngram'
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(run/'site', copy)
+    manifest = json.loads((copy/'site.json').read_text())
+    manifest['encoders'] = [encoder for encoder in manifest['encoders'] if encoder['name'] == 'ngram']
+    manifest['version'] += '-ngram'
+    (copy/'site.json').write_text(json.dumps(manifest))
+
+
+def load_exact_searcher(run):
+    "Load the search of a run with its transformer in full precision."
+    searcher = Searcher.load(run)
+    searcher.encoder.session = OnnxEncoder.load(run/'model', 'model.onnx', threads=2).session
+    return searcher
+
+
+class Report(dict):
+    "Keep the results, and write them after each part."
+    def add(self, name, result):
+        self[name] = result
+        self['load_after'] = load_average()
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS/'browser.json').write_text(json.dumps(self, indent=1) + '\n')
+        print(name, result, flush=True)
+
+
+def open_site(browser, url):
+    "Open a page in front of the others and wait until it is ready."
+    page = browser.new_page()
+    page.goto(url)
+    wait_until_ready(page)
+    page.bring_to_front()
+    return page
+
+
+def measure_all(run, browser, server, address):
+    "Measure every part and write the results."
+    searcher = load_exact_searcher(run)
+    catalog = Catalog(run, searcher.rows)
+    queries = [query['query'] for query in catalog.queries]
+    report = Report(titles=len(searcher.rows), cores=os.cpu_count(), load_before=load_average(),
+                    chromium=browser.version)
+    page = open_site(browser, f'{address}/site/')
+    report.add('latency_ms', measure_latency(page, queries[:200]) | dict(load=load_average()))
+    found = {}
+    found['browser'], found['browser_dense'] = search_in_page(page, queries, 'hybrid', 'dense')
+
+    ngram_page = open_site(browser, f'{address}/site-ngram/')
+    report.add('latency_static_ms', measure_latency(ngram_page, queries[:200]))
+    found['browser_static'], = search_in_page(ngram_page, queries, 'hybrid')
+    ngram_page.close()
+    page.bring_to_front()
+
+    found['python_fp32_exact'], found['python_fp32_hybrid'], found['python_static'] = search_in_python(
+        searcher, queries, 'dense', 'hybrid', 'ngram')
+    report.add('recall_at_5', summarize_recall(found, catalog))
+    report.add('memory', measure_memory(page, queries))
+    times = page.evaluate(TIMED, queries[:300])
+    page.close()
+    report.add('visits_s', measure_visits(browser, server, f'{address}/site/'))
+
+    if not (PEERS/'node_modules').exists():
+        print('peers not measured: run `npm ci --ignore-scripts` in benchmarks/peers first')
+        return
+    page = browser.new_page()
+    page.goto(f'{address}/peers.html')
+    this = dict(ms=spread(times), recall_at_5=report['recall_at_5']['browser'], queries=len(times))
+    report.add('instead', dict(this=this) | measure_peers(page, searcher.rows, catalog))
+
 
 def main():
-    build_site(RUN); static_only()
-    s = Searcher.load(RUN); cases, title, fam = cases_of(s); queries = [c['query'] for c in cases]
-    server = ThreadingHTTPServer(('127.0.0.1', 0), Host); server.daemon_threads, server.slow, server.sent, server.free, server.line = True, False, 0, 0, threading.Lock()
-    threading.Thread(target=server.serve_forever, daemon=True).start(); at = f'http://127.0.0.1:{server.server_address[1]}'
-    r = dict(titles=len(s.rows), cores=os.cpu_count(), load_before=load())
-    with sync_playwright() as p:
-        b = p.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGS); r['chromium'] = b.version
-        page = b.new_page(); page.goto(at+'/site/'); ready(page); r['latency_ms'] = latency(page, queries[:200]) | dict(load=load()); save(r); print(r['latency_ms'], flush=True)
-        got = page.evaluate(f"async qs => {{ const out = [[], []]; for (const q of qs) for (const [i, mode] of [[0, 'hybrid'], [1, 'dense']]) out[i].push((await {EL}.search.query(q, {{k: 5, mode}})).hits.map(h => h.id)); return out }}", queries)
-        quick_page = b.new_page(); quick_page.goto(at+'/site-static/'); ready(quick_page); quick_page.bring_to_front(); r['latency_static_ms'] = latency(quick_page, queries[:200])
-        quick = [[(i, fam[i], title[i]) for i in l] for l in quick_page.evaluate(f"async qs => {{ const out = []; for (const q of qs) out.push((await {EL}.search.query(q, {{k: 5}})).hits.map(h => h.id)); return out }}", queries)]; quick_page.close(); page.bring_to_front()
-        browser, dense = ([[(i, fam[i], title[i]) for i in l] for l in g] for g in got)
-        s.encoder.session = Encoder.load(RUN/'model', 'model.onnx', threads=2).session
-        exact = [[(h['id'], fam[h['id']], title[h['id']]) for h in s.search(x, 5, 'dense')] for x in queries]
-        s.rrf_k, s.keyword_weight = 10, .1; both = [[(h['id'], fam[h['id']], title[h['id']]) for h in s.search(x, 5, 'hybrid')] for x in queries]
-        judged = {k: judge(l, cases) for k,l in dict(browser=browser, browser_dense=dense, python_fp32_exact=exact, python_fp32_hybrid=both, browser_static=quick, python_static=[[(h['id'], fam[h['id']], title[h['id']]) for h in s.search(x, 5, 'static')] for x in queries]).items()}
-        r['recall_at_5'] = {k: v[0] for k,v in judged.items()} | dict(queries=len(cases), browser_over_python=[100*x for x in paired_bootstrap(judged['python_fp32_exact'][1], judged['browser'][1], groups=[c['target'] for c in cases])]); save(r); print(r['recall_at_5'], flush=True)
-        r['memory'] = memory(page, queries); save(r); print(r['memory'], flush=True)
-        times, _ = page.evaluate(f"async qs => {{ const t = []; for (const q of qs) {{ const a = performance.now(); await {EL}.search.query(q); t.push(performance.now() - a) }} return [t, 0] }}", queries[:300]); page.close()
-        r['visits_s'] = visits(b, server, at+'/site/'); save(r); print(r['visits_s'], flush=True)
-        if (HERE/'peers'/'node_modules').exists():
-            page = b.new_page(); r['instead'] = dict(this=dict(ms=spread(times), recall_at_5=r['recall_at_5']['browser'], queries=300)) | peers(page, at, s, cases, title, fam)
-        else: print('peers not measured: npm ci --ignore-scripts in benchmarks/peers first')
-        b.close()
-    save(r)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('run', nargs='?', type=Path, default='runs/demo')
+    args = parser.parse_args()
+    pin_threads(2)
+    build_site(args.run)
+    copy_without_transformer(args.run)
+    server = Server(args.run)
+    with serving(server) as address, chromium() as browser: measure_all(args.run, browser, server, address)
 
-if __name__ == "__main__": main()
+
+if __name__ == '__main__': main()

@@ -1,53 +1,135 @@
-"""An update of 1% of the catalog beside a rebuild, and the bridge after a change of the model.
+"""Measure an update of 1% of the catalog against a full build, and a bridge to a new model against encoding again.
 
-    python benchmarks/incremental.py [RUN] [STORE]
+    python benchmarks/incremental.py [RUN] [STORE]        by default runs/demo runs/store
 
-The update starts from the active version of STORE (`benchmarks/serve.py` makes one); it is built three times, each from the same state. The rebuild encodes every title."""
-import json, os, shutil, statistics, sys, tempfile, time
+The update starts from the active version of STORE (`serve.py` builds one) and is measured three times, each time
+from the same state. The full build encodes every title. The bridge maps the vectors of the base model to those of
+the fine-tuned model, on one entry in eight. Writes `results/incremental.json`."""
+import argparse
+import json
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from functools import partial
 from pathlib import Path
+
 import numpy as np
-from embedding_search.catalog import read_jsonl
-from embedding_search.encode import pin_threads
-pin_threads(2)
-from embedding_search.store import Store, recall
-from load import machine, write
+from load import describe_machine, write_result
 
-run, folder = Path((sys.argv[1:] or ['runs/demo'])[0]), Path((sys.argv[2:] or ['runs/store'])[0])
-rows, fam = read_jsonl(run/'catalog.jsonl'), json.loads((run/'families.json').read_text())['family']
-dim, rng, scratch = Store(folder).find()['counts']['dim'], np.random.default_rng(0), Path(tempfile.mkdtemp(dir=folder.parent))
+from embedding_search.core import pin_threads
+from embedding_search.data.records import read_jsonl
+from embedding_search.model.encoders import load_model
+from embedding_search.model.export import export_model
+from embedding_search.search import bridge  # noqa: F401, adds `Store.bridge`
+from embedding_search.search.store import Store, golden_hits
 
-def changed(share=.01):
-    "The catalog with `share` of its rows touched: a third each added, reworded, removed."
-    n = round(len(rows)*share/3); pick = rng.permutation(len(rows))[:2*n]
-    reword, remove = set(pick[:n].tolist()), set(pick[n:].tolist())
-    new = [dict(r, title=r['title']+', revised') if i in reword else r for i,r in enumerate(rows) if i not in remove]
-    return new + [dict(rows[i], id=f'new-{i}', title='Provisional: '+rows[i]['title']) for i in rng.permutation(len(rows))[:n].tolist()], n
 
-def timed(f):
-    start, cpu = time.perf_counter(), time.process_time()
-    return f(), time.perf_counter()-start, time.process_time()-cpu
+def change_rows(rows, share=.01):
+    "Return the catalog with a third of `share` of its rows reworded, a third removed, and as many added."
+    rng = np.random.default_rng(0)
+    n = round(share * len(rows) / 3)
+    picked = rng.permutation(len(rows))[:2 * n].tolist()
+    reworded, removed = set(picked[:n]), set(picked[n:])
+    changed = []
+    for i, row in enumerate(rows):
+        if i in reworded: changed.append(row | dict(title=row['title'] + ', revised'))
+        elif i not in removed: changed.append(row)
+    for i in rng.permutation(len(rows))[:n].tolist():
+        changed.append(rows[i] | dict(id=f'new-{i}', title='Provisional: ' + rows[i]['title']))
+    return changed
 
-new, n = changed(); family = fam | {r['id']: r['id'] for r in new if r['id'] not in fam}
-updates = []
-for i in range(3):
-    st = Store(shutil.copytree(folder, scratch/f's{i}', copy_function=os.link))
-    v, *t = timed(lambda: st.build(new, family, run/'model', dim)); updates.append(t)
-full, *rebuild = timed(lambda: st.build(new, family, run/'model', dim, full=True))
-wall, cpu = (statistics.median(x) for x in zip(*updates))
 
-# the bridge, on every eighth entry: base model's vectors mapped to the tuned model's, and what re-encoding gives
-from embedding_search.encode import load_model
-from embedding_search.export import export
-load_model().save_pretrained(str(scratch/'base')); export(scratch/'base')
-some = rows[::8]; ids = {r['id'] for r in some}
-golden = [dict(query=j['query'], ids=[j['id']]) for j in read_jsonl(run/'judged.jsonl') if j['id'] in ids][:1000]
-st = Store(scratch/'bridge', create=True)
-old = st.build(some, fam, scratch/'base', dim); st.activate('1')
-bridge, b_wall, _ = timed(lambda: st.bridge(run/'model', dim, sample=4000)); re, r_wall, _ = timed(lambda: st.build(some, fam, run/'model', dim))
-found = {k: round(float(np.nanmean(recall(st.searcher(v['name']), golden))), 4) for k,v in (('old model', old), ('new model over the bridge', bridge), ('new model, all encoded anew', re))}
+def timed(function):
+    "Call `function`; return its result, seconds and CPU seconds."
+    begin = time.perf_counter()
+    cpu_begin = time.process_time()
+    result = function()
+    return result, time.perf_counter() - begin, time.process_time() - cpu_begin
 
-result = dict(times_cheaper=round(rebuild[0]/wall, 1), times_cheaper_cpu=round(rebuild[1]/cpu, 1), machine=machine(), rows=len(new), update=dict(seconds=round(wall, 2), cpu_seconds=round(cpu, 2), encoded=v['encoded'], changes=v['changes']),
-              rebuild=dict(seconds=round(rebuild[0], 2), cpu_seconds=round(rebuild[1], 2), encoded=full['encoded']), same_files_bit_for_bit=v['files'] == full['files'],
-              bridge=dict(titles=bridge['counts']['titles'], sample=bridge['bridge']['sample'], cosine=bridge['bridge']['cosine'], queries=len(golden), recall_at_5=found, seconds=round(b_wall, 2), encoding_all_seconds=round(r_wall, 2)))
-shutil.rmtree(scratch)
-write('incremental', result)
+
+def measure_update(store, scratch, rows, family_of, model):
+    "Update three copies of the store and build the last one again from scratch."
+    dim = Store(store).find()['counts']['dim']
+    changed = change_rows(rows)
+    families = family_of | {row['id']: row['id'] for row in changed if row['id'] not in family_of}
+    times = []
+    for number in range(3):
+        copy = Store(shutil.copytree(store, scratch/f's{number}', copy_function=os.link))
+        update, *seconds = timed(partial(copy.build, changed, families, model, dim))
+        times.append(seconds)
+    full, full_seconds, full_cpu = timed(partial(copy.build, changed, families, model, dim, full=True))
+    seconds, cpu = (statistics.median(column) for column in zip(*times, strict=True))
+    return dict(
+        times_cheaper=round(full_seconds / seconds, 1),
+        times_cheaper_cpu=round(full_cpu / cpu, 1),
+        rows=len(changed),
+        update=dict(seconds=round(seconds, 2), cpu_seconds=round(cpu, 2), encoded=update['encoded'],
+                    changes=update['changes']),
+        rebuild=dict(seconds=round(full_seconds, 2), cpu_seconds=round(full_cpu, 2), encoded=full['encoded']),
+        same_files_bit_for_bit=update['files'] == full['files'],
+    )
+
+
+def export_base_model(folder):
+    "Write the base model with its ONNX graphs."
+    load_model().save_pretrained(str(folder))
+    export_model(folder)
+
+
+def golden_queries(run, rows, n=1000):
+    "Read evaluation queries whose answer is among `rows`."
+    ids = {row['id'] for row in rows}
+    queries = read_jsonl(run/'eval_queries.jsonl')
+    return [dict(query=query['query'], ids=[query['id']]) for query in queries if query['id'] in ids][:n]
+
+
+def measure_bridge(run, scratch, rows, family_of, dim):
+    "Compare the base model's vectors, the bridge to the fine-tuned model, and all titles encoded by that model."
+    export_base_model(scratch/'base')
+    golden = golden_queries(run, rows)
+    store = Store(scratch/'bridge', create=True)
+    old = store.build(rows, family_of, scratch/'base', dim)
+    store.activate('1')
+    bridged, bridge_seconds, _ = timed(partial(store.bridge, run/'model', dim, sample=4000))
+    new, encode_seconds, _ = timed(partial(store.build, rows, family_of, run/'model', dim))
+    versions = {'old model': old, 'new model over the bridge': bridged, 'new model, all encoded anew': new}
+    recall = {}
+    for name, version in versions.items():
+        hits = golden_hits(store.searcher(version['name']), golden)
+        recall[name] = round(float(np.nanmean(hits)), 4)
+    return dict(
+        titles=bridged['counts']['titles'],
+        sample=bridged['bridge']['sample'],
+        cosine=bridged['bridge']['cosine'],
+        queries=len(golden),
+        recall_at_5=recall,
+        seconds=round(bridge_seconds, 2),
+        encoding_all_seconds=round(encode_seconds, 2),
+    )
+
+
+def measure_all(run, store):
+    "Measure updates and bridge, and write the results."
+    machine = describe_machine()
+    rows = read_jsonl(run/'catalog.jsonl')
+    family_of = json.loads((run/'families.json').read_text())['family']
+    dim = Store(store).find()['counts']['dim']
+    scratch = Path(tempfile.mkdtemp(dir=store.parent)) # On the same disk, because copies of a store are hard links
+    result = measure_update(store, scratch, rows, family_of, run/'model')
+    result |= dict(bridge=measure_bridge(run, scratch, rows[::8], family_of, dim), machine=machine)
+    shutil.rmtree(scratch)
+    write_result('incremental', result)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('run', nargs='?', type=Path, default='runs/demo')
+    parser.add_argument('store', nargs='?', type=Path, default='runs/store')
+    args = parser.parse_args()
+    pin_threads(2)
+    measure_all(args.run, args.store)
+
+
+if __name__ == '__main__': main()

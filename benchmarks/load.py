@@ -1,84 +1,146 @@
-"A small HTTP load generator, shared by the benchmarks: keep-alive connections on bare asyncio streams, so that it takes little of the processor it measures."
-import asyncio, json, os, signal, socket, subprocess, sys, time, urllib.parse, urllib.request
+"""Measure latency and throughput of an HTTP server; shared by `serve.py` and `soak.py`.
+
+The client keeps its connections open and uses bare asyncio streams, to take little of the processor that it measures.
+`BENCH_SHARE=.2` sends a fifth of the requests; `BENCH_LOG=FILE` keeps what the servers print to standard error."""
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import signal
+import socket
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections import Counter
 from pathlib import Path
+
 import numpy as np
 
+RESULTS = Path(__file__).parent/'results'
+
+
 def free_port():
-    "A port nobody listens on."
-    with socket.socket() as s: s.bind(('127.0.0.1', 0)); return s.getsockname()[1]
+    "Return a port that nobody listens on."
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
 
-def start(cmd, port, probe='/search?q=first', timeout=180, **env):
-    "Start a server; the process, and the seconds until its first answer."
-    t = time.perf_counter()
-    p = subprocess.Popen(list(map(str, cmd)), env=os.environ | env, stdout=subprocess.DEVNULL, stderr=open(os.environ.get('BENCH_LOG', os.devnull), 'w'), start_new_session=True)
-    while time.perf_counter()-t < timeout:
-        try: urllib.request.urlopen(f'http://127.0.0.1:{port}{probe}', timeout=timeout).read(); return p, time.perf_counter()-t
+
+def search_path(query):
+    "Return the path of a search."
+    return '/search?k=10&q=' + urllib.parse.quote(query)
+
+
+def start(command, port, timeout=180):
+    "Start a server; return the process and the seconds until its first answer."
+    begin = time.perf_counter()
+    with open(os.environ.get('BENCH_LOG', os.devnull), 'w') as log:
+        server = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=log,
+                                  start_new_session=True)
+    url = f'http://127.0.0.1:{port}{search_path("first")}'
+    while time.perf_counter() - begin < timeout:
+        try:
+            with urllib.request.urlopen(url, timeout=timeout) as response: response.read()
+            return server, time.perf_counter() - begin
         except OSError:
-            if p.poll() is not None: raise SystemExit(f'{cmd} ended with {p.returncode}') from None
+            if server.poll() is not None: raise SystemExit(f'{command} ended with {server.returncode}') from None
             time.sleep(.01)
-    raise SystemExit(f'{cmd} did not answer')
+    raise SystemExit(f'{command} did not answer')
 
-def stop(p):
+
+def stop(server):
     "End a server and its workers."
-    os.killpg(p.pid, signal.SIGTERM)
-    try: p.wait(30)
-    except subprocess.TimeoutExpired: os.killpg(p.pid, signal.SIGKILL)
+    os.killpg(server.pid, signal.SIGTERM)
+    try: server.wait(30)
+    except subprocess.TimeoutExpired: os.killpg(server.pid, signal.SIGKILL)
 
-def processes(p):
-    "Process ids of a server: parent and descendants."
-    out = subprocess.run(['ps', '-eo', 'pid=,ppid='], capture_output=True, text=True, check=True).stdout.split('\n')
-    kids = {}
-    for line in out:
-        if line.strip(): pid, parent = map(int, line.split()); kids.setdefault(parent, []).append(pid)
-    found = [p.pid]
-    for x in found: found += kids.get(x, [])
+
+def process_ids(server):
+    "List the process ids of a server and its descendants."
+    table = subprocess.run(['ps', '-eo', 'pid=,ppid='], capture_output=True, text=True, check=True).stdout
+    children = {}
+    for line in table.splitlines():
+        pid, parent = map(int, line.split())
+        children.setdefault(parent, []).append(pid)
+    found = [server.pid]
+    for pid in found: found += children.get(pid, []) # The loop also visits what it appends
     return found
 
-def memory(p, field='Rss'):
-    "Largest resident memory of one process, and proportional memory of all together, MB."
-    each = []
-    for pid in processes(p):
-        try: each.append({l.split(':')[0]: int(l.split()[1])/1024 for l in Path(f'/proc/{pid}/smaps_rollup').read_text().splitlines()[1:]})
-        except OSError: pass
-    return dict(largest_process_rss_mb=round(max(e['Rss'] for e in each), 1), all_processes_pss_mb=round(sum(e['Pss'] for e in each), 1))
+
+def read_memory(pid):
+    "Return the memory of a process in MB by kind, such as `Rss` and `Pss`."
+    lines = Path(f'/proc/{pid}/smaps_rollup').read_text().splitlines()[1:]
+    return {line.split(':')[0]: int(line.split()[1]) / 1024 for line in lines}
+
+
+def memory(server):
+    "Return resident memory of the largest process, and proportional memory of all processes, in MB."
+    found = []
+    for pid in process_ids(server):
+        with contextlib.suppress(OSError): found.append(read_memory(pid)) # The process may have ended
+    return dict(
+        largest_process_rss_mb=round(max(process['Rss'] for process in found), 1),
+        all_processes_pss_mb=round(sum(process['Pss'] for process in found), 1),
+    )
+
 
 async def get(reader, writer, path):
-    "One request on an open connection: status, headers, body."
+    "Send one request on an open connection; return status and body."
     writer.write(f'GET {path} HTTP/1.1\r\nHost: x\r\n\r\n'.encode())
     head = (await reader.readuntil(b'\r\n\r\n')).decode('latin1').lower()
     size = int(head.split('content-length:')[1].split('\r\n')[0])
-    return int(head[9:12]), head, await reader.readexactly(size)
+    body = await reader.readexactly(size)
+    return int(head[9:12]), body
+
 
 async def drive(port, paths, concurrency):
-    "Request all `paths` over `concurrency` connections; latencies in ms, statuses, seconds."
-    todo, ms, status = iter(paths), [], {}
+    "Request all `paths` over `concurrency` connections; return latencies in ms, counts of statuses, and seconds."
+    remaining = iter(paths)
+    latencies = []
+    statuses = Counter()
+
     async def client():
-        r, w = await asyncio.open_connection('127.0.0.1', port)
-        for path in todo:
-            t = time.perf_counter(); s, _, _ = await get(r, w, path)
-            ms.append(1000*(time.perf_counter()-t)); status[s] = status.get(s, 0)+1
-        w.close()
-    start = time.perf_counter()
+        reader, writer = await asyncio.open_connection('127.0.0.1', port)
+        for path in remaining:
+            sent = time.perf_counter()
+            status, _ = await get(reader, writer, path)
+            latencies.append(1000 * (time.perf_counter() - sent))
+            statuses[status] += 1
+        writer.close()
+
+    begin = time.perf_counter()
     await asyncio.gather(*(client() for _ in range(concurrency)))
-    return np.array(ms), status, time.perf_counter()-start
+    return np.array(latencies), statuses, time.perf_counter() - begin
+
 
 def measure(port, queries, concurrency, n, rounds=3):
-    "Median over rounds of p50, p95, p99 (ms) and searches a second. BENCH_SHARE=.2 asks a fifth of the requests."
-    n = round(n*float(os.environ.get('BENCH_SHARE', 1)))
-    rows, errors = [], 0
-    for r in range(rounds):
-        paths = ['/search?k=10&q='+urllib.parse.quote(queries[(r*n+i) % len(queries)]) for i in range(n)]
-        ms, status, took = asyncio.run(drive(port, paths, concurrency))
-        rows.append([*np.percentile(ms, (50, 95, 99)), n/took]); errors += sum(c for s,c in status.items() if s != 200)
-    p50, p95, p99, rate = np.median(rows, 0)
-    return dict(p50_ms=round(p50, 2), p95_ms=round(p95, 2), p99_ms=round(p99, 2), per_second=round(rate, 1), requests=n*rounds, not_200=errors)
+    "Send `n` searches per round; return the median over rounds of latency percentiles in ms and searches per second."
+    n = round(n * float(os.environ.get('BENCH_SHARE', 1)))
+    measured = []
+    errors = 0
+    for number in range(rounds):
+        paths = [search_path(queries[(number * n + i) % len(queries)]) for i in range(n)]
+        latencies, statuses, seconds = asyncio.run(drive(port, paths, concurrency))
+        measured.append([*np.percentile(latencies, (50, 95, 99)), n / seconds])
+        errors += n - statuses[200]
+    p50, p95, p99, rate = np.median(measured, 0)
+    return dict(p50_ms=round(p50, 2), p95_ms=round(p95, 2), p99_ms=round(p99, 2), per_second=round(rate, 1),
+                requests=n * rounds, not_200=errors)
 
-def write(name, result):
-    "Keep a result beside the benchmarks."
-    f = Path(__file__).parent/'results'/f'{name}.json'; f.parent.mkdir(exist_ok=True)
-    f.write_text(json.dumps(result, indent=1)+'\n'); print(json.dumps(result, indent=1))
 
-def machine():
-    "What the numbers were measured on; a load near 0 before the start means that nothing else ran."
-    cpu = [l.split(':')[1].strip() for l in open('/proc/cpuinfo') if l.startswith('model name')]
-    return dict(cpu=cpu[0], cores=len(cpu), python=sys.version.split()[0], load_before=round(os.getloadavg()[0], 1))
+def describe_machine():
+    "Describe what the numbers are measured on; a load near 0 means that nothing else was running."
+    lines = Path('/proc/cpuinfo').read_text().splitlines()
+    models = [line.split(':')[1].strip() for line in lines if line.startswith('model name')]
+    return dict(cpu=models[0], cores=len(models), python=platform.python_version(),
+                load_before=round(os.getloadavg()[0], 1))
+
+
+def write_result(name, result):
+    "Write a result to `results/NAME.json` and print it."
+    text = json.dumps(result, indent=1)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS/f'{name}.json').write_text(text + '\n')
+    print(text, flush=True)

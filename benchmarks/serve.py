@@ -1,55 +1,156 @@
-"""Latency and throughput of the service over loopback HTTP, beside sentence-transformers + a vector database behind FastAPI, on the same machine in the same run.
+"""Measure latency, throughput and memory of the service over loopback HTTP.
 
-    python benchmarks/serve.py [RUN] [STORE]
+    python benchmarks/serve.py [RUN] [STORE]        by default runs/demo runs/store
 
-Builds the store when it is not there (minutes: every title is encoded once)."""
-import json, subprocess, sys, urllib.parse, urllib.request
+The service runs with one worker and with two, and is compared with `naive.py` (sentence-transformers, Milvus Lite,
+FastAPI) on the same machine in the same run. Its hits are compared with a full float32 product. The store is built
+if it does not exist, which encodes every title once. Writes `results/serve.json`."""
+import argparse
+import json
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
 from pathlib import Path
+
 import numpy as np
-from embedding_search.catalog import read_jsonl
-from embedding_search.encode import top_k
-from embedding_search.store import Store
-from load import free_port, machine, measure, memory, start, stop, write
+from load import describe_machine, free_port, measure, memory, start, stop, write_result
 
-run, folder = Path((sys.argv[1:] or ['runs/demo'])[0]), Path((sys.argv[2:] or ['runs/store'])[0])
+from embedding_search.data.records import read_jsonl
+from embedding_search.model.encoders import top_k
+from embedding_search.search.store import Store
+
 COMMAND = [sys.executable, '-c', 'from embedding_search.cli import main; main()']
-if not (folder/'active.json').exists():
-    subprocess.run([*COMMAND, 'index', 'build', '--run', str(run), '--store', str(folder)], check=True)
-    subprocess.run([*COMMAND, 'index', 'activate', '1', '--store', str(folder)], check=True)
-rng = np.random.default_rng(0)
-judged = read_jsonl(run/'judged.jsonl'); judged = [judged[i] for i in rng.permutation(len(judged))]
-queries = [j['query'] for j in judged]
+NAIVE = Path(__file__).parent/'naive.py'
+PEER = 'sentence-transformers + Milvus Lite + FastAPI'
 
-def exact(port, n=300):
-    "Share of queries whose ten nearest titles are, in order, those of a full float product; and Recall@5 of both."
-    s = Store(folder).searcher(); v = np.array(s.vectors, dtype=np.float32)
-    ids = [s.rows[i]['id'] for i in range(len(s.rows))]
-    right = [j['id'] for j in judged[:n]]
-    full = top_k(np.stack([s.encoder.encode([q], 'query')[0] for q in queries[:n]]), v, 10)[1]
-    same, hit = 0, np.zeros((n, 2))
-    for i,q in enumerate(queries[:n]):
-        want = [ids[r] for t in full[i] for r in s.by_title[t]]
-        got = [h['id'] for h in json.load(urllib.request.urlopen(f'http://127.0.0.1:{port}/search?mode=dense&grouped=false&k=10&q='+urllib.parse.quote(q)))['hits']]
-        same += got == want[:10]; hit[i] = right[i] in got[:5], right[i] in want[:5]
-    return dict(queries=n, same_ten_in_order=same/n, recall_at_5=round(hit[:,0].mean(), 4), recall_at_5_exact=round(hit[:,1].mean(), 4))
 
-result = dict(machine=machine(), titles=Store(folder).find()['counts']['titles'], rows=Store(folder).find()['counts']['rows'])
-for workers in (1, 2):
-    port = free_port(); p, seconds = start([*COMMAND, 'serve', '--store', folder, '--port', port, '--workers', workers], port)
-    measure(port, queries, 4, 400, 1)
-    result[f'ours, {workers} worker{"s"*(workers>1)}'] = dict(first_answer_s=round(seconds, 2), concurrency_1=measure(port, queries, 1, 600), concurrency_32=measure(port, queries, 32, 1500), **memory(p),
-                                      **({'against_exact': exact(port)} if workers == 1 else {}))
-    stop(p)
-port = free_port(); p, _ = start([*COMMAND, 'serve', '--store', folder, '--port', port, '--workers', 2, '--set', 'serve.batch=8'], port)
-measure(port, queries, 4, 400, 1); result['ours, 2 workers, 8 requests a model call'] = dict(concurrency_32=measure(port, queries, 32, 1500)); stop(p)
+def build_store(run, store):
+    "Build a store from a run and activate its first version."
+    subprocess.run([*COMMAND, 'index', 'build', '--run', run, '--store', store], check=True)
+    subprocess.run([*COMMAND, 'index', 'activate', '1', '--store', store], check=True)
 
-db = run.parent/'naive.db'  # kept, since filling it takes a minute
-for fill in (False,) if (run.parent/'naive.filled').exists() else (True, False):
-    port = free_port(); p, seconds = start([sys.executable, Path(__file__).parent/'naive.py', run, db, port], port, timeout=600)
-    if fill: stop(p)
-result['sentence-transformers + Milvus Lite + FastAPI'] = dict(first_answer_s=round(seconds, 2), concurrency_1=measure(port, queries, 1, 40), concurrency_32=measure(port, queries, 32, 96), **memory(p))
-stop(p)
-ours, naive = result['ours, 2 workers'], result['sentence-transformers + Milvus Lite + FastAPI']
-ratio = dict(searches_a_second=round(ours['concurrency_32']['per_second']/naive['concurrency_32']['per_second'], 1), p50=round(naive['concurrency_1']['p50_ms']/ours['concurrency_1']['p50_ms'], 1),
-             memory=round(naive['largest_process_rss_mb']/ours['largest_process_rss_mb'], 1))
-write('serve', dict(times_better=ratio) | result)
+
+def read_eval_queries(run):
+    "Read the evaluation queries of a run in random order."
+    queries = read_jsonl(run/'eval_queries.jsonl')
+    order = np.random.default_rng(0).permutation(len(queries))
+    return [queries[i] for i in order]
+
+
+def ask_service(port, query):
+    "Return the ids of the ten nearest rows, according to the service."
+    options = urllib.parse.urlencode(dict(mode='dense', grouped='false', k=10, q=query))
+    with urllib.request.urlopen(f'http://127.0.0.1:{port}/search?{options}') as response: found = json.load(response)
+    return [hit['id'] for hit in found['hits']]
+
+
+def compare_with_exact(port, store, eval_queries):
+    "Compare the hits of the service with those of a full float32 product."
+    searcher = Store(store).searcher()
+    row_ids = [row['id'] for row in searcher.rows]
+    vectors = [searcher.encoder.encode([query['query']], 'query')[0] for query in eval_queries]
+    nearest = top_k(np.stack(vectors), np.array(searcher.vectors, dtype=np.float32), 10)[1]
+    same = 0
+    hits = []
+    for query, titles in zip(eval_queries, nearest, strict=True):
+        exact = []
+        for title in titles: exact += [row_ids[row] for row in searcher.by_title[title]]
+        found = ask_service(port, query['query'])
+        same += found == exact[:10]
+        hits.append((query['id'] in found[:5], query['id'] in exact[:5]))
+    recall, recall_exact = np.mean(hits, axis=0)
+    return dict(queries=len(eval_queries), same_ten_in_order=same / len(eval_queries), recall_at_5=round(recall, 4),
+                recall_at_5_exact=round(recall_exact, 4))
+
+
+def serve(store, workers, *options):
+    "Start the service and let it answer some queries; return process, port and seconds until the first answer."
+    port = free_port()
+    command = [*COMMAND, 'serve', '--store', store, '--port', port, '--workers', workers, *options]
+    server, seconds = start(command, port)
+    return server, port, seconds
+
+
+def measure_service(store, workers, queries):
+    "Start the service and measure it with one client and with 32; return result, process and port."
+    server, port, seconds = serve(store, workers)
+    measure(port, queries, 4, 400, rounds=1) # Warm up
+    result = dict(
+        first_answer_s=round(seconds, 2),
+        concurrency_1=measure(port, queries, 1, 600),
+        concurrency_32=measure(port, queries, 32, 1500),
+    )
+    return result | memory(server), server, port
+
+
+def measure_batching(store, queries):
+    "Measure two workers that encode up to eight queries per model call."
+    server, port, _ = serve(store, 2, '--set', 'service.batch=8')
+    measure(port, queries, 4, 400, rounds=1) # Warm up
+    result = dict(concurrency_32=measure(port, queries, 32, 1500))
+    stop(server)
+    return result
+
+
+def measure_naive(run, queries):
+    "Measure the naive server."
+    database = run.parent/'naive.db' # Kept, because filling it takes a minute
+    if not (run.parent/'naive.filled').exists():
+        server, _, _ = start_naive(run, database)
+        stop(server)
+    server, port, seconds = start_naive(run, database)
+    result = dict(
+        first_answer_s=round(seconds, 2),
+        concurrency_1=measure(port, queries, 1, 40),
+        concurrency_32=measure(port, queries, 32, 96),
+    )
+    result |= memory(server)
+    stop(server)
+    return result
+
+
+def start_naive(run, database):
+    "Start the naive server; return process, port and seconds until the first answer."
+    port = free_port()
+    server, seconds = start([sys.executable, NAIVE, run, database, port], port, timeout=600)
+    return server, port, seconds
+
+
+def times_better(ours, peer):
+    "Compare two workers of the service with the peer."
+    return dict(
+        searches_a_second=round(ours['concurrency_32']['per_second'] / peer['concurrency_32']['per_second'], 1),
+        p50=round(peer['concurrency_1']['p50_ms'] / ours['concurrency_1']['p50_ms'], 1),
+        memory=round(peer['largest_process_rss_mb'] / ours['largest_process_rss_mb'], 1),
+    )
+
+
+def measure_all(run, store):
+    "Measure every configuration and write the results."
+    if not (store/'active.json').exists(): build_store(run, store)
+    eval_queries = read_eval_queries(run)
+    queries = [query['query'] for query in eval_queries]
+    counts = Store(store).find()['counts']
+    result = dict(machine=describe_machine(), titles=counts['titles'], rows=counts['rows'])
+
+    one, server, port = measure_service(store, 1, queries)
+    result['ours, 1 worker'] = one | dict(against_exact=compare_with_exact(port, store, eval_queries[:300]))
+    stop(server)
+    two, server, _ = measure_service(store, 2, queries)
+    result['ours, 2 workers'] = two
+    stop(server)
+    result['ours, 2 workers, 8 requests a model call'] = measure_batching(store, queries)
+    result[PEER] = measure_naive(run, queries)
+    write_result('serve', dict(times_better=times_better(two, result[PEER])) | result)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('run', nargs='?', type=Path, default='runs/demo')
+    parser.add_argument('store', nargs='?', type=Path, default='runs/store')
+    args = parser.parse_args()
+    measure_all(args.run, args.store)
+
+
+if __name__ == '__main__': main()

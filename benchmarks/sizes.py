@@ -1,127 +1,290 @@
-"""What smaller downloads cost in what they find: `python benchmarks/sizes.py --run runs/full`. Judged on dev queries, never on test.
+"""Measure what a smaller download costs in Recall@5, from keywords alone to full precision.
 
-From words alone to full precision, each as a page of its own in a real Chromium. Models of fewer layers are taught to read queries as the run's own model does (mean squared error of the vectors, on queries and some titles that may be trained on), so that the index stays as it is; models with fewer or coarser word pieces are indexed anew.
-Writes `benchmarks/results/sizes.json`; finished rows are not repeated (`--again`; `--latency` measures time and sizes of all rows once more, in one go)."""
-import argparse, json, os, random, shutil, time
+    python benchmarks/sizes.py --run runs/full                all variants
+    python benchmarks/sizes.py --run runs/full small          some of them, and what ships as the baseline
+    python benchmarks/sizes.py --run runs/full --latency      only time and size of finished variants, once more
+
+Each variant of the run's model is exported, indexed, evaluated on dev queries (never on test) and opened as a page in
+Chromium. Models with fewer layers are trained to encode queries as the run's model does (mean squared error of the
+vectors), so the index stays the same. Models with fewer or coarser word pieces are indexed again. Writes
+`results/sizes.json`; finished variants are not repeated without `--again`."""
+import argparse
+import json
+import os
+import random
+import shutil
+import time
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
+
 import numpy as np
-from embedding_search.catalog import read_jsonl
-from embedding_search.config import TrainSettings
-from embedding_search.encode import Encoder, TorchEncoder, cached_vectors, load_model, pin_threads, read_beside, sha256, write_beside
-from embedding_search.evaluate import Corpus, dense_scores, headers, keyword_scores, strict_rows
-from embedding_search.export import export, keep_pieces, write_hashes
-from embedding_search.guard import answer_ranks, read_probe
-from embedding_search.keyword import Keywords
-from embedding_search.metrics import best, is_shorthand, paired_bootstrap, vocabulary
-from embedding_search.search import build_index, distinct_titles
-from embedding_search.site import build_site
-from embedding_search.static import BESIDE, QueryEncoder, TitleEncoder, lessons
-from embedding_search.train import train
-from tab import BACK, EL, opened
+from fastcore.basics import noop
+from lab import Lab, QueryReplacement, probe_recall
+from load import RESULTS
+from tab import BACK, ELEMENT, opened
 
-OUT = Path(__file__).parent/'results'/'sizes.json'
-KEPT = {4: (0, 2, 3, 5), 3: (0, 3, 5)}
-VARIANTS = {'as it ships': {}, 'coarse pieces': dict(step=.5), 'coarser pieces': dict(step=1), 'used pieces': dict(used=True), 'small': dict(used=True, step=.5), '4 layers': dict(layers=4), '3 layers': dict(layers=3), '4 layers, small': dict(layers=4, used=True, step=.5),
-            'full precision': dict(whole=True), 'static': dict(tiers=('static',)), 'keywords': dict(tiers=())}
+from embedding_search.artifacts import read_artifact, record_hashes, recorded_hashes, sha256_file, write_artifact
+from embedding_search.core import pin_threads
+from embedding_search.evaluation.metrics import best_ranks, is_shorthand, paired_bootstrap
+from embedding_search.evaluation.systems import DenseSystem, KeywordSystem
+from embedding_search.model.encoders import OnnxEncoder, TorchEncoder, cached_vectors, load_model
+from embedding_search.model.export import export_model, prune_vocabulary
+from embedding_search.model.ngram_training import training_texts
+from embedding_search.model.ngrams import MODEL_ARTIFACTS
+from embedding_search.model.search_encoders import QueryEncoder, TitleEncoder
+from embedding_search.model.training import TrainSettings, fine_tune
+from embedding_search.search.keyword import Keywords
+from embedding_search.search.searcher import build_index, distinct_titles
+from embedding_search.search.site import build_site
 
-class Lab:
-    "What all rows share."
-    def __init__(self, run, work):
-        self.run, self.work, self.rows, split = run, work, read_jsonl(run/'catalog.jsonl'), json.loads((run/'split.json').read_text())
-        self.fam, strict = json.loads((run/'families.json').read_text())['family'], strict_rows(self.rows, 'encounter_extension=0')
-        self.corpus, self.below, (self.names, where) = Corpus(strict, self.fam), headers(strict), distinct_titles(self.rows)
-        self.no = {r['id']: int(n) for r,n in zip(self.rows, where)}
-        self.dev = {k: [x for x in split[p] if x['part'] == 'dev'] for k,p in (('unseen titles','unseen'), ('human','judged'))}
-        pairs, held = read_jsonl(run/'groups.jsonl'), {self.fam[i] for x in split['unseen'] for i in x['ids']}
-        self.asked, self.words = [p['query'] for p in pairs], vocabulary([r['title'] for r in self.rows], (p['query'] for p in split['train']))
-        texts = lessons([dict(r, family=self.fam[r['id']], title_no=self.no[r['id']]) for r in self.rows], pairs, held)[0]; titles = texts[len(pairs):]
-        self.texts = texts[:len(pairs)] + random.Random(42).sample(titles, min(25_000, len(titles)))
-        self.probe, self.everyday = read_probe('data/everyday/probe.csv')
+OUT = RESULTS/'sizes.json'
+LAYERS = 6 # Of the base model
+KEPT_LAYERS = {4: (0, 2, 3, 5), 3: (0, 3, 5)} # Layers that a smaller model starts with
+TITLES = 25_000 # Titles that smaller models are trained on, in addition to the queries
+BASELINE = 'as it ships'
 
-def student(lab, layers):
-    "The run's model with fewer layers, taught to read as the whole one does; and the seconds it took."
+
+class Variant(NamedTuple):
+    "How a model is made smaller, or larger."
+    layers: int = LAYERS
+    used: bool = False # Keep only the word pieces that catalog and training queries use
+    step: float = 0 # Rounding step of word-piece vectors, see `ExportSettings.step`
+    full_precision: bool = False # Ship the FP32 graph
+    tiers: tuple | None = None # Encoders of the page; by default all
+
+    @property
+    def changes_pieces(self): return self.used or self.step > 0
+
+    @property
+    def changes_index(self): return self.layers == LAYERS and self.changes_pieces
+
+
+VARIANTS = {
+    BASELINE: Variant(),
+    'coarse pieces': Variant(step=.5),
+    'coarser pieces': Variant(step=1),
+    'used pieces': Variant(used=True),
+    'small': Variant(used=True, step=.5),
+    '4 layers': Variant(layers=4),
+    '3 layers': Variant(layers=3),
+    '4 layers, small': Variant(layers=4, used=True, step=.5),
+    'full precision': Variant(full_precision=True),
+    'ngram': Variant(tiers=('ngram',)),
+    'keywords': Variant(tiers=()),
+}
+
+
+class SizesLab(Lab):
+    "Add the run's model and index, and the texts that smaller models are trained on."
+    def __init__(self, folder, work):
+        super().__init__(folder, work)
+        del self.dev['held-out queries']
+        self.model = self.folder/'model'
+        self.titles, numbers = distinct_titles(self.rows)
+        self.number_of = {row['id']: int(number) for row, number in zip(self.rows, numbers, strict=True)}
+        pairs = self.run.training_pairs()
+        self.training_queries = [pair['query'] for pair in pairs]
+        self.texts = self.choose_texts(pairs)
+
+    def choose_texts(self, pairs):
+        "Return the training queries and some titles that may be trained on."
+        rows = [row | dict(family=self.family_of[row['id']], title_no=self.number_of[row['id']]) for row in self.rows]
+        texts, _, _ = training_texts(rows, pairs, self.heldout)
+        queries, titles = texts[:len(pairs)], texts[len(pairs):]
+        return queries + random.Random(42).sample(titles, min(TITLES, len(titles)))
+
+    def eval_texts(self): return [query['query'] for query in self.dev['eval queries']]
+
+
+def train_student(lab, layers):
+    "Train a model with fewer layers to encode as the run's model; return its folder and the seconds it took."
     import torch
     from datasets import Dataset
     from sentence_transformers.sentence_transformer.losses import MSELoss
     from sentence_transformers.training_args import BatchSamplers
-    out = lab.work/f'student-{layers}'; took = out/'seconds.json'
-    if took.exists(): return out/'model', json.loads(took.read_text())
-    teacher = load_model(str(lab.run/'model')); start = time.time()
-    wanted = cached_vectors(TorchEncoder(teacher), lab.texts, 'query', lab.work/'teacher', sha256(lab.run/'model'/'model.safetensors'))
-    inner = teacher[0].auto_model; inner.encoder.layer = torch.nn.ModuleList([inner.encoder.layer[i] for i in KEPT[layers]]); inner.config.num_hidden_layers = layers
-    teacher.save_pretrained(str(out/'first'), safe_serialization=True)
-    data = Dataset.from_dict(dict(anchor=lab.texts, label=wanted.tolist())).shuffle(seed=42)
-    train(data, out/'model', out/'checkpoints', TrainSettings(base=str(out/'first'), learning_rate=3e-4, evals=1), progress=True, loss=MSELoss, sampler=BatchSamplers.BATCH_SAMPLER)
-    for f in ('first','checkpoints'): shutil.rmtree(out/f)
-    took.write_text(json.dumps(round(time.time()-start)))
-    return out/'model', round(time.time()-start)
+    out = lab.work/f'student-{layers}'
+    seconds_file = out/'seconds.json'
+    if seconds_file.exists(): return out/'model', json.loads(seconds_file.read_text())
+    begin = time.time()
+    model = load_model(str(lab.model))
+    key = sha256_file(lab.model/'model.safetensors')
+    vectors = cached_vectors(TorchEncoder(model), lab.texts, 'query', lab.work/'teacher', key)
 
-def variant(lab, name, layers=6, used=False, step=0, whole=False, tiers=None, anew=True):
-    "A run folder that ships the variant, and what it took to teach; `anew`: its titles are encoded with it."
-    folder, model, took = lab.work/name.replace(', ', '-').replace(' ', '-'), lab.run/'model', 0
+    transformer = model[0].auto_model
+    transformer.encoder.layer = torch.nn.ModuleList([transformer.encoder.layer[i] for i in KEPT_LAYERS[layers]])
+    transformer.config.num_hidden_layers = layers
+    model.save_pretrained(str(out/'first'), safe_serialization=True)
+    data = Dataset.from_dict(dict(anchor=lab.texts, label=vectors.tolist())).shuffle(seed=42)
+    settings = TrainSettings(base=str(out/'first'), learning_rate=3e-4, evals=1)
+    fine_tune(data, out/'model', out/'checkpoints', settings, progress=True, loss=MSELoss,
+              sampler=BatchSamplers.BATCH_SAMPLER)
+    for name in ('first', 'checkpoints'): shutil.rmtree(out/name)
+    seconds = round(time.time() - begin)
+    seconds_file.write_text(json.dumps(seconds))
+    return out/'model', seconds
+
+
+def export_variant(lab, variant, source, folder):
+    "Export the model in `source` as `folder`, with the n-gram encoder and title adapter of the run."
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns('onnx'))
+    if variant.used: prune_vocabulary(folder, [row['title'] for row in lab.rows] + lab.training_queries)
+    export_model(folder, variant.step)
+    for name in MODEL_ARTIFACTS:
+        arrays = read_artifact(lab.model, name)
+        if arrays: write_artifact(folder, name, **arrays)
+
+
+def ship_full_precision(model):
+    "Put the FP32 graph in place of the INT8 graph."
+    hashes = recorded_hashes(model)
+    shutil.copy(model/'onnx'/'model.onnx', model/'onnx'/'model_quantized.onnx')
+    (model/'onnx'/'sha256.json').write_text(json.dumps(hashes | record_hashes(model)))
+
+
+def build_variant(lab, name, encode=True):
+    "Write a run folder that ships a variant; return folder, title vectors, and seconds of training."
+    variant = VARIANTS[name]
+    folder = lab.work/name.replace(', ', '-').replace(' ', '-')
     shutil.rmtree(folder, ignore_errors=True)
-    if layers < 6: model, took = student(lab, layers)
-    if layers == 6 and not used and not step: shutil.copytree(lab.run/'model', folder/'model')
-    else:
-        shutil.copytree(model, folder/'model', ignore=shutil.ignore_patterns('onnx'))
-        if used: keep_pieces(folder/'model', [*(r['title'] for r in lab.rows), *lab.asked])
-        export(folder/'model', step)
-        for n in BESIDE:
-            if f := read_beside(lab.run/'model', n): write_beside(folder/'model', n, **f)
-    onnx = folder/'model'/'onnx'
-    if whole:
-        listed = json.loads((onnx/'sha256.json').read_text()); shutil.copy(onnx/'model.onnx', onnx/'model_quantized.onnx')
-        (onnx/'sha256.json').write_text(json.dumps(listed | write_hashes(folder/'model')))
-    graph, v = json.loads((onnx/'sha256.json').read_text())['model_quantized.onnx'], np.load(lab.run/'index'/'vectors.npy').astype(np.float32)
-    if anew and layers == 6 and (used or step): v = TitleEncoder.load(folder/'model', threads=2).encode(lab.names, 'title', progress=True)
-    for f in ('catalog.jsonl','families.json'): shutil.copy(lab.run/f, folder/f)
-    build_index(lab.rows, lab.fam, None, folder/'index', graph, vectors=v)
-    return folder, v, took
+    source, seconds = lab.model, 0
+    if variant.layers < LAYERS: source, seconds = train_student(lab, variant.layers)
+    if source == lab.model and not variant.changes_pieces: shutil.copytree(lab.model, folder/'model')
+    else: export_variant(lab, variant, source, folder/'model')
+    if variant.full_precision: ship_full_precision(folder/'model')
 
-def in_tab(folder, queries, tiers):
-    "Median milliseconds from a query to its results in the page, MB of a first visit by the files' sizes, the best tier that started with how many of the entries expected for its golden queries, as found in Python, it finds, and the machine's load."
-    m, site = build_site(folder, log=lambda *a: None), folder/'site'
-    if tiers is not None: m['encoders'] = [e for e in m['encoders'] if e['name'] in tiers]; (site/'site.json').write_text(json.dumps(m))
-    with opened(site) as page:
-        page.evaluate(BACK, queries[:40]); rounds = [page.evaluate(BACK, queries[:150]) for _ in range(3)]; tier = page.evaluate(f'[{EL}.status.tier, {EL}.status.selfTest]')
-    needed = {'catalog', *(['vectors'] if m['encoders'] else []), *(f for e in m['encoders'] for f in e['files'].values())}
-    mb = {f: sum(x['size'] for x in m['files'][f]['parts'])/1e6 for f in sorted(needed)} | dict(page=sum(f.stat().st_size for f in (*site.glob('*.*'), *(site/'assets').rglob('*.*')) if f.is_file())/1e6)
-    return dict(tab_ms=round(float(np.median([t for r in rounds for t,_ in r])), 2), mb={k: round(v, 2) for k,v in mb.items()}, tier=tier, first_visit_mb=round(sum(mb.values()), 2), load=round(os.getloadavg()[0], 2))
+    vectors = np.load(lab.folder/'index'/'vectors.npy').astype(np.float32)
+    if encode and variant.changes_index:
+        vectors = TitleEncoder.load(folder/'model', threads=2).encode(lab.titles, 'title', progress=True)
+    for file in ('catalog.jsonl', 'families.json'): shutil.copy(lab.folder/file, folder/file)
+    graph = recorded_hashes(folder/'model')['model_quantized.onnx']
+    build_index(lab.rows, lab.family_of, None, folder/'index', graph, vectors=vectors)
+    return folder, vectors, seconds
 
-def row(lab, name, was):
-    "Train, export, index, judge and open one variant."
-    how = VARIANTS[name]; folder, v, took = variant(lab, name, **how); tiers = how.get('tiers')
-    e, c = QueryEncoder.load(folder/'model', threads=2), v[[lab.no[r['id']] for r in lab.corpus.entry]]
-    words = Keywords(lab.corpus.titles) if tiers == () else None
-    def ranked(encode, q): return best(lab.corpus.rank(keyword_scores(words, q) if words else dense_scores(encode([x['query'] for x in q], 'query'), c), q, lab.below)['strict'])
-    ways = {'shipped': e.static.encode if tiers else e.encode} | ({} if tiers is not None else {'transformer alone': lambda t, k: Encoder.encode(e, t, k)})
-    parts = {p: {} for p in lab.dev}
-    for p,qs in lab.dev.items():
-        short, groups = np.array([is_shorthand(x['query'], lab.words) for x in qs]), [x['ids'][0] for x in qs]
-        for way,encode in ways.items():
-            hit = (ranked(encode, qs) <= 5).astype(float); first = was.setdefault((p, way), hit)
-            parts[p][way] = {'Recall@5': float(hit.mean()), 'shorthand': float(hit[short].mean()), 'change': paired_bootstrap(first, hit, groups=groups), 'queries': len(qs)}
-    out = dict(taught_s=took, parts=parts) | in_tab(folder, [x['query'] for x in lab.dev['human']], tiers)
-    if tiers != (): out['probe'] = float((answer_ranks(type('E', (), dict(encode=lambda self, t, k: e.static.encode(t) if tiers and k == 'query' else e.encode(t, k)))(), dict(probe=lab.probe), lab.everyday)['probe'] <= 5).mean())
+
+def build_page(folder, tiers):
+    "Build the site of a variant with some encoders; return its manifest."
+    manifest = build_site(folder, log=noop)
+    if tiers is None: return manifest
+    manifest['encoders'] = [encoder for encoder in manifest['encoders'] if encoder['name'] in tiers]
+    (folder/'site'/'site.json').write_text(json.dumps(manifest))
+    return manifest
+
+
+def first_visit_sizes(site, manifest):
+    "Return MB (10^6 bytes) that a first visit downloads, by file of the manifest, and of the page itself."
+    needed = {'catalog'}
+    if manifest['encoders']: needed.add('vectors')
+    for encoder in manifest['encoders']: needed.update(encoder['files'].values())
+    sizes = {name: sum(part['size'] for part in manifest['files'][name]['parts']) / 1e6 for name in sorted(needed)}
+    page = [path for path in (*site.glob('*.*'), *(site/'assets').rglob('*.*')) if path.is_file()]
+    return sizes | dict(page=sum(path.stat().st_size for path in page) / 1e6)
+
+
+def measure_page(lab, folder, tiers):
+    "Open the page of a variant: latency, download, best tier with its self-test, and the machine's load."
+    manifest = build_page(folder, tiers)
+    queries = lab.eval_texts()[:150]
+    times = []
+    with opened(folder/'site') as page:
+        page.evaluate(BACK, queries[:40])
+        for _ in range(3): times += [ms for ms, _ in page.evaluate(BACK, queries)]
+        tier = page.evaluate(f'[{ELEMENT}.status.tier, {ELEMENT}.status.selfTest]')
+    sizes = first_visit_sizes(folder/'site', manifest)
+    return dict(
+        tab_ms=round(float(np.median(times)), 2),
+        mb={name: round(mb, 2) for name, mb in sizes.items()},
+        tier=tier,
+        first_visit_mb=round(sum(sizes.values()), 2),
+        load=round(os.getloadavg()[0], 2),
+    )
+
+
+def variant_systems(lab, variant, encoder, vectors):
+    "Return what a variant ships, and its transformer alone if it ships one, as functions from queries to scores."
+    if variant.tiers == (): return dict(shipped=KeywordSystem(Keywords(lab.corpus.titles)))
+    titles = vectors[[lab.number_of[row['id']] for row in lab.corpus.entry]]
+    if variant.tiers: return dict(shipped=DenseSystem(encoder.ngram.encode, titles))
+    transformer = partial(OnnxEncoder.encode, encoder, kind='query')
+    return {'shipped': DenseSystem(encoder.encode, titles), 'transformer alone': DenseSystem(transformer, titles)}
+
+
+def evaluate_system(lab, system, queries, key, baseline):
+    "Return Recall@5 of a system on dev queries and its change; `baseline` has the hits of the first variant by `key`."
+    hits = (best_ranks(lab.rank(system(queries), queries)['strict']) <= 5).astype(float)
+    first = baseline.setdefault(key, hits)
+    shorthand = np.array([is_shorthand(query['query'], lab.words) for query in queries])
+    groups = [query['ids'][0] for query in queries]
+    return {
+        'Recall@5': float(hits.mean()),
+        'shorthand': float(hits[shorthand].mean()),
+        'change': paired_bootstrap(first, hits, groups=groups),
+        'queries': len(queries),
+    }
+
+
+def evaluate_variant(lab, name, baseline):
+    "Train, export, index, evaluate and open one variant."
+    variant = VARIANTS[name]
+    folder, vectors, seconds = build_variant(lab, name)
+    encoder = QueryEncoder.load(folder/'model', threads=2)
+    systems = variant_systems(lab, variant, encoder, vectors)
+    parts = {}
+    for test_set, queries in lab.dev.items():
+        parts[test_set] = {way: evaluate_system(lab, system, queries, (test_set, way), baseline)
+                           for way, system in systems.items()}
+    result = dict(taught_s=seconds, parts=parts) | measure_page(lab, folder, variant.tiers)
+    if variant.tiers: encoder = QueryReplacement(encoder, encoder.ngram.encode)
+    if variant.tiers != (): result['probe'] = probe_recall(encoder)
     shutil.rmtree(folder)
-    return out
+    return result
 
-def latency(lab, out):
-    "Time and sizes of all variants once more, one after the other, on a machine that should be quiet; nothing is judged."
-    for name,x in out.items():
-        how = VARIANTS[name]; folder = variant(lab, name, anew=False, **how)[0]
-        x |= in_tab(folder, [x['query'] for x in lab.dev['human']], how.get('tiers')); shutil.rmtree(folder)
-        OUT.write_text(json.dumps(out, indent=1)+'\n'); print(name, {k: v for k,v in x.items() if k != 'parts'}, flush=True)
 
-def main(run, work, names, again, times):
-    lab, out, was = Lab(run, work), json.loads(OUT.read_text()) if OUT.exists() and not again else {}, {}
-    if times: return latency(lab, out)
-    for name in names or VARIANTS:
-        if name in out and name != 'as it ships': continue
-        out[name] = row(lab, name, was); OUT.write_text(json.dumps(out, indent=1)+'\n')
-        print(name, {p: {w: (round(100*y['Recall@5'], 1), [round(100*z, 1) for z in y['change']]) for w,y in x.items()} for p,x in out[name]['parts'].items()}, {k: v for k,v in out[name].items() if k != 'parts'}, flush=True)
+def write_results(results): OUT.write_text(json.dumps(results, indent=1) + '\n')
 
-if __name__ == '__main__':
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument('names', nargs='*', help='some of: '+', '.join(VARIANTS)); a.add_argument('--run', type=Path, default='runs/full'); a.add_argument('--work', type=Path, default='runs/sizes'); a.add_argument('--again', action='store_true'); a.add_argument('--latency', action='store_true', help='only measure time and sizes once more'); a = a.parse_args()
-    pin_threads(2); a.work.mkdir(parents=True, exist_ok=True); main(a.run, a.work, a.names, a.again, a.latency)
+
+def print_result(name, result):
+    "Print Recall@5 and its change in points, and everything else that was measured."
+    for test_set, systems in result['parts'].items():
+        for way, found in systems.items():
+            points = [round(100 * value, 1) for value in (found['Recall@5'], *found['change'])]
+            print(name, test_set, way, *points)
+    print(name, {field: value for field, value in result.items() if field != 'parts'}, flush=True)
+
+
+def measure_pages(lab, results):
+    "Measure time and size of all finished variants once more, one after the other."
+    for name, result in results.items():
+        folder, _, _ = build_variant(lab, name, encode=False)
+        result |= measure_page(lab, folder, VARIANTS[name].tiers)
+        shutil.rmtree(folder)
+        write_results(results)
+        print_result(name, result)
+
+
+def evaluate_variants(lab, names, results):
+    "Evaluate the variants that have no result. The baseline always comes first, because the others need its hits."
+    baseline = {}
+    for name in dict.fromkeys([BASELINE, *names]):
+        if name in results and name != BASELINE: continue
+        results[name] = evaluate_variant(lab, name, baseline)
+        write_results(results)
+        print_result(name, results[name])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('names', nargs='*', help=f'some of: {", ".join(VARIANTS)}')
+    parser.add_argument('--run', type=Path, default='runs/full')
+    parser.add_argument('--work', type=Path, default='runs/sizes', help='folder for models')
+    parser.add_argument('--again', action='store_true', help='repeat finished variants')
+    parser.add_argument('--latency', action='store_true', help='only measure time and size once more')
+    args = parser.parse_args()
+    pin_threads(2)
+    lab = SizesLab(args.run, args.work)
+    results = json.loads(OUT.read_text()) if OUT.exists() and not args.again else {}
+    if args.latency: measure_pages(lab, results)
+    else: evaluate_variants(lab, args.names or list(VARIANTS), results)
+
+
+if __name__ == '__main__': main()

@@ -1,358 +1,864 @@
-"The search page in a real Chromium: what a visitor meets, and what can go wrong on the way."
-import gzip, json, os, re, shutil, subprocess, sys, threading, time, zipfile
+"The search page in a real Chromium: what a visitor sees, and what can go wrong on the way."
+import gzip
+import json
+import os
+import re
+import shutil
+import threading
+import time
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+
 import pytest
 from conftest import cli
-from embedding_search.search import Searcher
-from embedding_search.site import Preview, keyword_part, site_order, write_page, write_parts, _finish
 
-CHROMIUM = os.environ.get('CHROMIUM') or shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
-ARGS = ['--no-sandbox','--disable-gpu','--disable-quic','--no-first-run','--disable-background-networking','--disable-component-update','--disable-sync']
-AXE = Path(__file__).parents[1]/'web'/'node_modules'/'axe-core'/'axe.min.js'
-EL = "document.querySelector('embedding-search')"
-STRICT = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:"
+from embedding_search.search.searcher import Searcher
+from embedding_search.search.site import Preview, publish, site_order, write_keyword_tier, write_page, write_parts
 
-if not CHROMIUM and os.environ.get('REQUIRE_BROWSER'): pytest.fail('no Chromium, and REQUIRE_BROWSER is set: apt-get install chromium', pytrace=False)
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason='NO CHROMIUM FOUND: the browser tests did not run; apt-get install chromium, or set CHROMIUM')
+BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
+CHROMIUM = os.environ.get('CHROMIUM') or next(filter(None, map(shutil.which, BROWSERS)), None)
+ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+        '--disable-component-update', '--disable-sync']
+AXE = Path(__file__).parents[1] / 'web' / 'node_modules' / 'axe-core' / 'axe.min.js'
+ELEMENT = "document.querySelector('embedding-search')"
+STRICT_POLICY = ("default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; "
+                 "style-src 'self'; img-src 'self' data:")
 
-class Host(Preview):
-    "A static host that counts, and breaks on request."
-    def do_GET(self):
-        s = self.server; name = self.path.removeprefix(s.prefix).split('?')[0]
-        self.prefix, self.isolated, self.directory = s.prefix, s.isolated, str(s.folder)
-        s.asked.append(name)
-        if (rule := s.rule and s.rule(name)) == 'cut':
-            self.send_response(200); self.send_header('Content-Length', '100000'); self.end_headers(); self.wfile.write(b'x'*1000); self.close_connection = True; return
-        if rule == 'garbage': self.send_response(200); self.send_header('Content-Length', '9'); self.send_header('Cache-Control', 'no-store'); self.end_headers(); self.wfile.write(b'not gzip!'); return
-        if rule: return self.send_error(503)
-        super().do_GET()
-    def do_POST(self):
-        self.server.posted.append(self.rfile.read(int(self.headers['Content-Length']))); self.send_response(204); self.end_headers()
+if not CHROMIUM and os.environ.get('REQUIRE_BROWSER'):
+    pytest.fail('no Chromium, and REQUIRE_BROWSER is set: apt-get install chromium', pytrace=False)
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM, reason='NO CHROMIUM FOUND: the browser tests did not run; apt-get install chromium, or set CHROMIUM')
+
+
+class Handler(Preview):
+    "Serve a site, record requests and fail when the server says so."
+
+    def do_GET(self):  # noqa: N802
+        server = self.server
+        self.prefix = server.prefix
+        self.isolated = server.isolated
+        self.directory = str(server.folder)
+        name = self.path.removeprefix(server.prefix).split('?')[0]
+        server.requested.append(name)
+        failure = server.failure(name)
+        if failure == 'cut': self.send_and_hang_up()
+        elif failure == 'garbage': self.send_garbage()
+        elif failure == 'busy': self.send_error(503)
+        else: super().do_GET()
+
+    def send_and_hang_up(self):
+        self.send_response(200)
+        self.send_header('Content-Length', '100000')
+        self.end_headers()
+        self.wfile.write(b'x' * 1000)
+        self.close_connection = True
+
+    def send_garbage(self):
+        self.send_response(200)
+        self.send_header('Content-Length', '9')
+        self.send_header('Cache-Control', 'no-store')
+        self.end_headers()
+        self.wfile.write(b'not gzip!')
+
+    def do_POST(self):  # noqa: N802
+        self.server.posted.append(self.rfile.read(int(self.headers['Content-Length'])))
+        self.send_response(204)
+        self.end_headers()
+
     def end_headers(self):
-        for k,v in self.server.headers.items(): self.send_header(k, v)
+        for name, value in self.server.headers.items(): self.send_header(name, value)
         super().end_headers()
 
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    def __init__(self, folder, prefix='/shop/search/', isolated=False, headers={}, port=0):
-        super().__init__(('127.0.0.1', port), Host)
-        self.folder, self.prefix, self.isolated, self.headers, self.rule, self.asked, self.posted = folder, prefix, isolated, headers, None, [], []
-        self.url = f'http://127.0.0.1:{self.server_address[1]}{prefix}'
+
+def no_failure(name): return None
+
+
+class SiteServer(ThreadingHTTPServer):
+    "A static host on a free port. `failure(name)` says how a request fails: 'cut', 'garbage', 'busy' or not (None)."
+
+    def __init__(self, folder, isolated=False, headers=None):
+        super().__init__(('127.0.0.1', 0), Handler)
+        self.folder = folder
+        self.prefix = '/shop/search/'
+        self.isolated = isolated
+        self.headers = headers or {}
+        self.failure = no_failure
+        self.requested = []
+        self.posted = []
+        self.origin = f'http://127.0.0.1:{self.server_address[1]}'
+        self.url = self.origin + self.prefix
         threading.Thread(target=self.serve_forever, daemon=True).start()
+
     def handle_error(self, *args): pass
-    def parts(self): return [a for a in self.asked if a.startswith('data/')]
-    def stop(self): self.shutdown(); self.server_close()
 
-def until(page, script, seconds=25):
-    "Wait for `script` without eval in the page, which its policy forbids."
-    end = time.time()+seconds
-    while time.time() < end:
-        if page.evaluate(script): return
-        time.sleep(.03)
-    raise AssertionError(f"not within {seconds} s: {script}; status {page.evaluate(f'JSON.stringify({EL}?.status)')}")
+    def requested_parts(self): return [name for name in self.requested if name.startswith('data/')]
 
-def ready(page, tier='transformer'): until(page, f"{EL}.status.state !== 'loading' && {EL}.status.tier === '{tier}'")
-def ids(page): return page.evaluate(f"[...{EL}.shadowRoot.querySelectorAll('li:not(.variant) .id')].map(e => e.textContent)")
-def text(page, css): return page.evaluate(f"{EL}.shadowRoot.querySelector('{css}').innerText")
-def status(page): return page.evaluate(f"{EL}.status")
-def ask(page, q, **o): return page.evaluate(f"([q, o]) => {EL}.search.query(q, o)", [q, o])
-def type_(page, q):
-    page.evaluate(f"{EL}.value = ''; {EL}.focus()"); page.keyboard.type(q); until(page, f"{EL}.shown === {json.dumps(q)}")
-def watch(page): page.evaluate(f"{EL}.addEventListener('results', e => {{ {EL}.shown = e.detail.query }})")
+    def stop(self):
+        self.shutdown()
+        self.server_close()
+
+
+class SearchPage:
+    "A browser tab that shows the search page."
+
+    def __init__(self, tab):
+        self.tab = tab
+        self.run = tab.evaluate
+        self.press = tab.keyboard.press
+
+    def wait_until(self, script, seconds=25):
+        "Wait until `script` is true. The page's policy forbids eval, which Playwright's own way of waiting needs."
+        end = time.time() + seconds
+        while time.time() < end:
+            if self.run(script): return
+            time.sleep(.03)
+        status = self.run(f'JSON.stringify({ELEMENT}?.status)')
+        raise AssertionError(f'not within {seconds} s: {script}; status {status}')
+
+    def wait_ready(self, tier='transformer'):
+        self.wait_until(f"{ELEMENT}.status.state !== 'loading' && {ELEMENT}.status.tier === '{tier}'")
+        self.watch()
+
+    def wait_for_engine(self):
+        "Wait until the search can be asked, whatever its tier."
+        self.wait_until(f'{ELEMENT}.search')
+        self.watch()
+
+    def watch(self):
+        "Remember the query whose results are shown."
+        self.run(f'{ELEMENT}.addEventListener("results", e => {{ {ELEMENT}.shown = e.detail.query }})')
+
+    def type(self, query):
+        "Type a query as a user does, and wait for its results."
+        self.run(f"{ELEMENT}.value = ''; {ELEMENT}.focus()")
+        self.tab.keyboard.type(query)
+        self.wait_until(f'{ELEMENT}.shown === {json.dumps(query)}')
+
+    def search(self, query, **options):
+        "Ask the search engine of the page, without its interface."
+        return self.run(f'([query, options]) => {ELEMENT}.search.query(query, options)', [query, options])
+
+    def inside(self, script):
+        "Evaluate `script` with `root` as the shadow root of the element."
+        return self.run(f'(() => {{ const root = {ELEMENT}.shadowRoot; return {script} }})()')
+
+    def ids(self): return self.inside("[...root.querySelectorAll('li:not(.variant) .id')].map(e => e.textContent)")
+    def text(self, css): return self.inside(f"root.querySelector('{css}').innerText")
+    def count(self, css): return self.inside(f"root.querySelectorAll('{css}').length")
+    def wait_count(self, css, n): self.wait_until(f"{ELEMENT}.shadowRoot.querySelectorAll('{css}').length === {n}")
+    def shows_note(self): return bool(self.inside("root.querySelector('.note').offsetHeight"))
+    def status(self): return self.run(f'{ELEMENT}.status')
+    def log(self): return self.run(f'{ELEMENT}.search.exportLog()')
+
+    def reload(self, tier='transformer'):
+        self.tab.reload()
+        self.wait_ready(tier)
+
+    def selected_id(self):
+        "Id of the row that the keyboard has selected."
+        return self.inside("root.getElementById(root.querySelector('input').getAttribute('aria-activedescendant'))"
+                           "?.querySelector('.id').textContent ?? null")
+
+    def accessibility_faults(self):
+        "Run axe and return its findings."
+        self.run(AXE.read_text() + '; 0')
+        violations = self.run('axe.run().then(result => result.violations)')
+        return [(fault['id'], [node['html'][:120] for node in fault['nodes']]) for fault in violations]
+
 
 @pytest.fixture(scope='module')
 def browser():
     from playwright.sync_api import sync_playwright
-    with sync_playwright() as p:
-        b = p.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGS)
-        yield b
-        b.close()
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGS)
+        yield chromium
+        chromium.close()
+
 
 @pytest.fixture
 def context(browser):
-    c = browser.new_context(viewport=dict(width=900, height=800))
-    yield c
-    c.close()
+    "A browser profile without history."
+    context = browser.new_context(viewport=dict(width=900, height=800))
+    yield context
+    context.close()
+
 
 @pytest.fixture
-def open_(context):
-    "Open a page of a server; a script fault, a dialog or a request to another host fails the test."
+def open_page(context):
+    "Open the page of a server. A script error, a dialog or a request to another host fails the test."
     faults = []
-    def go(server, tier='transformer', ctx=context):
-        page = ctx.new_page()
-        page.on('pageerror', lambda e: faults.append(str(e))); page.on('dialog', lambda d: faults.append(f'dialog {d.message}'))
-        page.on('request', lambda r: r.url.startswith(server.url.split('/shop')[0]) or r.url.startswith(('data:','blob:')) or faults.append(r.url))
-        page.goto(server.url); page.bring_to_front()
-        if tier: ready(page, tier); watch(page)
+
+    def check_request(request, server):
+        if not request.url.startswith((server.origin, 'data:', 'blob:')): faults.append(request.url)
+
+    def open_it(server, tier='transformer'):
+        tab = context.new_page()
+        tab.on('pageerror', lambda error: faults.append(str(error)))
+        tab.on('dialog', lambda dialog: faults.append(f'dialog {dialog.message}'))
+        tab.on('request', lambda request: check_request(request, server))
+        tab.goto(server.url)
+        tab.bring_to_front()
+        page = SearchPage(tab)
+        if tier: page.wait_ready(tier)
         return page
-    yield go
+
+    yield open_it
     assert not faults
+
 
 @pytest.fixture
 def host():
-    made = []
-    def go(*args, **kwargs): made.append(Server(*args, **kwargs)); return made[-1]
-    yield go
-    for s in made: s.stop()
+    "Start a server for a site; all are stopped after the test."
+    started = []
+
+    def start(folder, **options):
+        started.append(SiteServer(folder, **options))
+        return started[-1]
+
+    yield start
+    for server in started: server.stop()
+
 
 @pytest.fixture(scope='module')
 def site(run, tmp_path_factory):
-    "The toy run's site, by the command."
-    out = tmp_path_factory.mktemp('site')/'built'
-    r = cli('site', '--run', run, '--out', out, '--set', 'site.name="Toy"', '--set', 'site.endpoint="events"')
-    assert r.returncode == 0, r.stderr
+    "The site of the toy run, built by the command."
+    out = tmp_path_factory.mktemp('site') / 'built'
+    done = cli('site', '--run', run, '--out', out, '--set', 'site.name="Toy"', '--set', 'site.endpoint="events"')
+    assert done.returncode == 0, done.stderr
     return out
 
-def without(site, name):
-    "A rule under which the parts of one file are not to be had."
-    parts = {p['sha256'][:20] for p in json.loads((site/'site.json').read_text())['files'][name]['parts']}
-    return lambda n: 'busy' if Path(n).stem in parts else None
 
-def words_site(folder, rows, fam=None):
-    "A site without a model."
-    write_page(folder, 'Words'); groups = site_order(rows, fam or {r['id']: r['id'] for r in rows})
-    _finish(keyword_part(groups, folder, 'Words', dict(rrf_k=10, keyword_weight=.2)), folder, lambda x: None)
+@pytest.fixture
+def site_copy(site, tmp_path):
+    "A copy of the toy site that a test may change."
+    return shutil.copytree(site, tmp_path / 'copy')
+
+
+def read_manifest(site): return json.loads((site / 'site.json').read_text())
+def write_manifest(site, manifest): (site / 'site.json').write_text(json.dumps(manifest))
+def part_names(site, file): return [part['sha256'][:20] for part in read_manifest(site)['files'][file]['parts']]
+
+
+def fail_requests(kind, stems):
+    "A failure of all requests whose file name without suffix is in `stems`."
+    def failure(name): return kind if Path(name).stem in stems else None
+    return failure
+
+
+def missing(site, file): return fail_requests('busy', part_names(site, file))
+
+
+def publish_rows(folder, rows, family_of=None, name='Words'):
+    "Write a keyword tier for `rows` into a site."
+    families = site_order(rows, family_of or {row['id']: row['id'] for row in rows})
+    manifest = write_keyword_tier(families, folder, name, dict(rrf_k=10, keyword_weight=.2))
+    publish(manifest, folder, log=lambda line: None)
+
+
+def keyword_site(folder, rows, family_of=None):
+    "Build a site without a model."
+    write_page(folder, 'Words')
+    publish_rows(folder, rows, family_of)
     return folder
 
-def test_first_and_second_visit(site, host, open_):
-    s = host(site); page = open_(s)
-    st = status(page)
-    assert st['state'] == 'ready' and st['stored'] and not st['message'] and st['info']['rows'] == 48
-    got, all_ = map(int, st['selfTest'].split('/')); assert all_ > 0 and got >= .8*all_
-    type_(page, 'fix the radiator'); assert ids(page)[0][:3] == '06/' and 'by meaning' in text(page, '.count')
-    assert page.title() == 'Toy' and '48 entries' in page.inner_text('#about')
-    first = s.parts(); assert len(first) == len(set(first)) == len([*(site/'data').iterdir()])
-    s.asked.clear(); page.reload(); ready(page)
-    assert s.parts() == [] and ask(page, 'fix the radiator')['tier'] == 'transformer'
 
-def test_keywords_come_first(site, host, open_):
-    s = host(site); s.rule = without(site, 'vectors')
-    page = open_(s, None); until(page, f"{EL}.search"); watch(page)
-    type_(page, 'radiator rep'); assert ids(page)[0][:3] == '06/' and 'by words' in text(page, '.count') and 'Words only so far' in text(page, '.state')
-    type_(page, 'radaitor'); assert ids(page)[0][:3] == '06/'
-    assert ask(page, '06/2')['hits'][0]['id'] == '06/2'
+def make_row(id, title, category='', text=''): return dict(id=id, title=title, category=category, text=text)
 
-def test_static_tier_comes_before_the_transformer(run, site, host, open_):
-    s = host(site); s.rule = without(site, 'graph'); page = open_(s, None); until(page, f"{EL}.status.tier === 'static'"); watch(page)
-    type_(page, 'fix the radiator'); assert ids(page)[0][:3] == '06/' and 'by meaning' in text(page, '.count')
-    py, odd = Searcher.load(run), ['RADIÁTOR cleanning', 'spark', 'timing-belt!', '刹车 brake', '']
-    asked = [q['query'] for q in json.loads((run/'split.json').read_text())['judged']][:40] + odd
-    fam = json.loads((run/'families.json').read_text())['family']
-    same = [len({h['family'] for h in ask(page, q, k=3, mode='dense')['hits']} & {fam[h['id']] for h in py.search(q, k=3, mode='static')}) for q in asked]
-    got, expected = status(page)['selfTest'].split('/'); assert got == expected  # The same pieces, the same table, the same codes
-    assert sum(same) >= .8*3*(len(asked)-1) and min(same[:-1]) > 0 and ask(page, 'new clutch')['tier'] == 'static'
-    s.rule = None; ready(page); assert ask(page, 'new clutch')['tier'] == 'transformer'
 
-def test_offline_reload(site, host, open_):
-    s = host(site); page = open_(s); until(page, "navigator.serviceWorker.getRegistration().then(r => !!r?.active)")
-    s.stop(); page.reload(); ready(page); watch(page)
-    type_(page, 'fix the radiator'); assert ids(page)[0][:3] == '06/' and 'by meaning' in text(page, '.count')
+def families_in_common(run, page, queries, mode):
+    "Compare the first three families of the page with those of Python, for each query."
+    searcher = Searcher.load(run)
+    family_of = json.loads((run / 'families.json').read_text())['family']
+    common = []
+    for query in queries:
+        in_page = {hit['family'] for hit in page.search(query, k=3, mode='dense')['hits']}
+        in_python = {family_of[hit['id']] for hit in searcher.search(query, k=3, mode=mode)}
+        common.append(len(in_page & in_python))
+    return common
 
-def test_interrupted_download_resumes(site, host, open_, browser):
-    s = host(site); m = json.loads((site/'site.json').read_text()); late = {p['sha256'][:20] for p in m['files']['graph']['parts'][5:]}
-    s.rule = lambda n: 'cut' if Path(n).stem in late else None
-    page = open_(s, None)
-    until(page, f"{EL}.search && {EL}.status.progress?.received > 3e6"); time.sleep(1)
-    got = set(s.parts()) - {f'data/{x}.bin' for x in late}; s.asked.clear(); s.rule = None
-    page.reload(); ready(page)
-    again = set(s.parts()); assert again and not again & got
 
-def test_resumes_in_the_same_tab(site, host, open_):
-    s = host(site); s.rule = without(site, 'vectors')
-    page = open_(s, None); until(page, f"/resumes by itself/.test({EL}.status.message)"); assert 'resumes' in text(page, '.note')
-    s.rule = None; ready(page); assert status(page)['state'] == 'ready' and not page.evaluate(f"{EL}.shadowRoot.querySelector('.note').offsetHeight")
+def eval_queries(run, n=40):
+    return [query['query'] for query in json.loads((run / 'split.json').read_text())['eval_queries']][:n]
 
-def test_garbage_on_the_wire(site, host, open_):
-    s, seen = host(site), set()
-    def once(n): new = n.startswith('data/') and n not in seen; seen.add(n); return 'garbage' if new else None
-    s.rule = once; page = open_(s); assert status(page)['state'] == 'ready'
 
-SPOIL = """([name, size]) => new Promise((yes, no) => { const r = indexedDB.open('embedding-search:' + location.pathname); r.onerror = no; r.onsuccess = () => {
-  const t = r.result.transaction('parts', 'readwrite'); t.objectStore('parts').put(new ArrayBuffer(size), name); t.oncomplete = () => { r.result.close(); yes() } } })"""
+# A visit
 
-@pytest.mark.parametrize('name', ['catalog','vectors','graph'])
-def test_corrupted_cache_entry(site, host, open_, name):
-    s = host(site); page = open_(s); f = json.loads((site/'site.json').read_text())['files'][name]
-    raw = len(gzip.decompress((site/'data'/f"{f['parts'][0]['sha256'][:20]}.bin").read_bytes()))
-    page.evaluate(SPOIL, [f['parts'][0]['sha256'], raw]); s.asked.clear(); page.reload(); ready(page)
-    assert status(page)['state'] == 'ready' and {Path(a).stem for a in s.parts()} <= {p['sha256'][:20] for p in f['parts']}
-    assert ask(page, 'fix the radiator')['hits'][0]['family'][:3] == '06/'
+def test_first_visit(site, host, open_page):
+    page = open_page(host(site))
+    status = page.status()
+    assert status['state'] == 'ready'
+    assert status['stored']
+    assert not status['message']
+    assert status['info']['rows'] == 48
+    passed, asked = map(int, status['selfTest'].split('/'))
+    assert asked > 0
+    assert passed >= .8 * asked
+    page.type('fix the radiator')
+    assert page.ids()[0].startswith('06/')
+    assert 'by meaning' in page.text('.count')
+    assert page.tab.title() == 'Toy'
+    assert '48 entries' in page.tab.inner_text('#about')
 
-def test_quota_exceeded(site, host, open_, context):
-    s = host(site); page = context.new_page()
-    context.new_cdp_session(page).send('Storage.overrideQuotaForOrigin', dict(origin=s.url.split('/shop')[0], quotaSize=200_000))
-    page.goto(s.url); ready(page); watch(page)
-    assert not status(page)['stored'] and 'keeps no data' in text(page, '.note')
-    type_(page, 'fix the radiator'); assert ids(page)[0][:3] == '06/'
 
-def test_version_swap_mid_session(run, site, host, open_, tmp_path):
-    live = tmp_path/'live'; shutil.copytree(site, live); s = host(live); page = open_(s); before = status(page)['version']
-    groups = site_order([dict(id=f'N{i}', title=f'Entirely new radiator {i}', category='new', text='') for i in range(20)], {f'N{i}': f'N{i}' for i in range(20)})
-    _finish(keyword_part(groups, live, 'New', dict(rrf_k=10, keyword_weight=.2)), live, lambda x: None)
-    page.evaluate(f"""() => {{ window.seen = []; window.swap = {EL}.search.update(); (async () => {{ for (;;) {{ const r = await {EL}.search.query('radiator'); seen.push([r.version, r.hits[0].id[0], r.tier]);
-        if (r.version !== '{before}') break; await new Promise(t => setTimeout(t, 5)) }} }})() }}""")
-    after = page.evaluate("window.swap"); until(page, f"window.seen.at(-1)?.[0] === '{after}'")
-    assert after != before and {(v == after, i == 'N', t) for v,i,t in page.evaluate("window.seen")} == {(False, False, 'transformer'), (True, True, 'keyword')}
-    page.reload(); ready(page, 'keyword'); assert status(page)['version'] == after
+def test_second_visit_downloads_nothing(site, host, open_page):
+    server = host(site)
+    page = open_page(server)
+    parts = server.requested_parts()
+    assert len(parts) == len(set(parts)) == len(list((site / 'data').iterdir()))
+    server.requested.clear()
+    page.reload()
+    assert server.requested_parts() == []
+    assert page.search('fix the radiator')['tier'] == 'transformer'
 
-def test_two_models_are_never_mixed(site, host, open_, tmp_path):
-    shutil.copytree(site, tmp_path/'x'); f = tmp_path/'x'/'site.json'; m = json.loads(f.read_text())
-    m['vectors']['model_space'] = '0'*64; f.write_text(json.dumps(m)); page = open_(host(tmp_path/'x'), 'keyword')
-    assert status(page)['state'] == 'degraded' and 'different models' in text(page, '.note') and ask(page, 'radiator')['tier'] == 'keyword'
 
-def test_self_test_refuses_wrong_answers(site, host, open_, tmp_path):
-    shutil.copytree(site, tmp_path/'x'); f = tmp_path/'x'/'site.json'; m = json.loads(f.read_text())
-    for tier,left in (('transformer','static'), ('static','keyword')):
-        for g in m['golden'][tier]: g['expect'] = ['none']*3
-        f.write_text(json.dumps(m)); page = open_(host(tmp_path/'x'), left)
-        assert status(page)['state'] == 'degraded' and f'self-test of {tier}' in text(page, '.note') and ask(page, 'radiator')['tier'] == left
+def test_keyword_tier_answers_first(site, host, open_page):
+    server = host(site)
+    server.failure = missing(site, 'vectors')
+    page = open_page(server, tier=None)
+    page.wait_for_engine()
+    page.type('radiator rep')
+    assert page.ids()[0].startswith('06/')
+    assert 'by words' in page.text('.count')
+    assert 'Words only so far' in page.text('.state')
+    page.type('radaitor')
+    assert page.ids()[0].startswith('06/')
+    assert page.search('06/2')['hits'][0]['id'] == '06/2'
 
-def test_no_webassembly(site, host, open_):
-    page = open_(host(site, headers={'Content-Security-Policy': STRICT.replace(" 'wasm-unsafe-eval'", '')}), 'keyword')
-    assert status(page)['state'] == 'degraded' and 'by keywords only' in text(page, '.note') and 'Reload the page to try again.' in text(page, '.note'); type_(page, 'radiator'); assert ids(page)
 
-def test_old_browser(site, host, open_, context):
+def test_ngram_tier_answers_before_the_transformer(run, site, host, open_page):
+    server = host(site)
+    server.failure = missing(site, 'graph')
+    page = open_page(server, tier=None)
+    page.wait_until(f"{ELEMENT}.status.tier === 'ngram'")
+    page.watch()
+    page.type('fix the radiator')
+    assert page.ids()[0].startswith('06/')
+    assert 'by meaning' in page.text('.count')
+    passed, asked = page.status()['selfTest'].split('/')
+    assert passed == asked, 'the same n-grams, table and codes as in Python must give the same families'
+
+    odd = ['RADIÁTOR cleanning', 'spark', 'timing-belt!', '刹车 brake']
+    common = families_in_common(run, page, eval_queries(run) + odd, mode='ngram')
+    assert sum(common) >= .8 * 3 * len(common)
+    assert min(common) > 0
+    assert page.search('', mode='dense')['hits'] == []
+    assert page.search('new clutch')['tier'] == 'ngram'
+    server.failure = no_failure
+    page.wait_ready()
+    assert page.search('new clutch')['tier'] == 'transformer'
+
+
+def test_same_families_as_python(run, site, host, open_page):
+    page = open_page(host(site))
+    common = families_in_common(run, page, eval_queries(run), mode='dense')
+    assert sum(common) >= .8 * 3 * len(common)
+    assert min(common) > 0
+
+
+def test_two_tabs_share_the_download(site, host, context):
+    server = host(site)
+    first, second = (SearchPage(context.new_page()) for _ in range(2))
+    for page in (first, second): page.tab.goto(server.url, wait_until='domcontentloaded')
+    for page in (first, second): page.wait_ready()
+    parts = server.requested_parts()
+    assert len(parts) == len(set(parts))
+    assert first.search('fix the radiator')['hits'] == second.search('fix the radiator')['hits']
+
+
+# Network
+
+def test_offline_reload(site, host, open_page):
+    server = host(site)
+    page = open_page(server)
+    page.wait_until("navigator.serviceWorker.getRegistration().then(registration => !!registration?.active)")
+    server.stop()
+    page.reload()
+    page.type('fix the radiator')
+    assert page.ids()[0].startswith('06/')
+    assert 'by meaning' in page.text('.count')
+
+
+def test_interrupted_download_resumes_after_reload(site, host, open_page):
+    server = host(site)
+    late = part_names(site, 'graph')[5:]
+    server.failure = fail_requests('cut', late)
+    page = open_page(server, tier=None)
+    page.wait_until(f'{ELEMENT}.search && {ELEMENT}.status.progress?.received > 3e6')
+    time.sleep(1)
+    complete = set(server.requested_parts()) - {f'data/{name}.bin' for name in late}
+    server.requested.clear()
+    server.failure = no_failure
+    page.reload()
+    again = set(server.requested_parts())
+    assert again
+    assert not again & complete
+
+
+def test_interrupted_download_resumes_in_the_same_tab(site, host, open_page):
+    server = host(site)
+    server.failure = missing(site, 'vectors')
+    page = open_page(server, tier=None)
+    page.wait_until(f'/resumes by itself/.test({ELEMENT}.status.message)')
+    assert 'resumes' in page.text('.note')
+    server.failure = no_failure
+    page.wait_ready()
+    assert page.status()['state'] == 'ready'
+    assert not page.shows_note()
+
+
+def test_garbage_is_downloaded_again(site, host, open_page):
+    server = host(site)
+    seen = set()
+
+    def garbage_once(name):
+        if not name.startswith('data/') or name in seen: return None
+        seen.add(name)
+        return 'garbage'
+
+    server.failure = garbage_once
+    assert open_page(server).status()['state'] == 'ready'
+    assert seen
+
+
+def test_catalog_unreachable(site, host, open_page):
+    server = host(site)
+    server.failure = fail_requests('busy', ['site'])
+    page = open_page(server, tier=None)
+    page.wait_until(f"{ELEMENT}.status.state === 'error'")
+    assert 'could not be loaded' in page.text('.note')
+    server.failure = no_failure
+    page.wait_ready()
+    assert not page.shows_note()
+
+
+# Storage and versions
+
+OVERWRITE_PART = """([name, size]) => new Promise((resolve, reject) => {
+    const request = indexedDB.open('embedding-search:' + location.pathname);
+    request.onerror = reject;
+    request.onsuccess = () => {
+        const transaction = request.result.transaction('parts', 'readwrite');
+        transaction.objectStore('parts').put(new ArrayBuffer(size), name);
+        transaction.oncomplete = () => { request.result.close(); resolve() };
+    };
+})"""
+
+
+@pytest.mark.parametrize('file', ['catalog', 'vectors', 'graph'])
+def test_corrupted_cache_entry(site, host, open_page, file):
+    server = host(site)
+    page = open_page(server)
+    part = read_manifest(site)['files'][file]['parts'][0]['sha256']
+    size = len(gzip.decompress((site / 'data' / f'{part[:20]}.bin').read_bytes()))
+    page.run(OVERWRITE_PART, [part, size])
+    server.requested.clear()
+    page.reload()
+    assert page.status()['state'] == 'ready'
+    assert {Path(name).stem for name in server.requested_parts()} <= set(part_names(site, file))
+    assert page.search('fix the radiator')['hits'][0]['family'].startswith('06/')
+
+
+def test_quota_exceeded(site, host, context):
+    server = host(site)
+    page = SearchPage(context.new_page())
+    quota = dict(origin=server.origin, quotaSize=200_000)
+    context.new_cdp_session(page.tab).send('Storage.overrideQuotaForOrigin', quota)
+    page.tab.goto(server.url)
+    page.wait_ready()
+    assert not page.status()['stored']
+    assert 'keeps no data' in page.text('.note')
+    page.type('fix the radiator')
+    assert page.ids()[0].startswith('06/')
+
+
+ASK_DURING_UPDATE = f"""before => {{
+    window.answers = [];
+    window.update = {ELEMENT}.search.update();
+    const ask = async () => {{
+        for (;;) {{
+            const found = await {ELEMENT}.search.query('radiator');
+            answers.push([found.version, found.hits[0].id[0], found.tier]);
+            if (found.version !== before) break;
+            await new Promise(resolve => setTimeout(resolve, 5));
+        }}
+    }};
+    ask();
+}}"""
+
+
+def test_version_change_during_a_visit(host, open_page, site_copy):
+    page = open_page(host(site_copy))
+    before = page.status()['version']
+    publish_rows(site_copy, [make_row(f'N{i}', f'Entirely new radiator {i}', 'new') for i in range(20)], name='New')
+    page.run(ASK_DURING_UPDATE, before)
+    after = page.run('window.update')
+    assert after != before
+    page.wait_until(f"window.answers.at(-1)?.[0] === '{after}'")
+    answers = {(version == after, first == 'N', tier) for version, first, tier in page.run('window.answers')}
+    assert answers == {(False, False, 'transformer'), (True, True, 'keyword')}
+    page.reload(tier='keyword')
+    assert page.status()['version'] == after
+
+
+# Wrong models
+
+def test_two_models_are_never_mixed(host, open_page, site_copy):
+    manifest = read_manifest(site_copy)
+    manifest['vectors']['model_space'] = '0' * 64
+    write_manifest(site_copy, manifest)
+    page = open_page(host(site_copy), tier='keyword')
+    assert page.status()['state'] == 'degraded'
+    assert 'different models' in page.text('.note')
+    assert page.search('radiator')['tier'] == 'keyword'
+
+
+def test_self_test_refuses_wrong_answers(host, open_page, site_copy):
+    manifest = read_manifest(site_copy)
+    for tier, remaining in (('transformer', 'ngram'), ('ngram', 'keyword')):
+        for golden in manifest['golden'][tier]: golden['expect'] = ['none'] * 3
+        write_manifest(site_copy, manifest)
+        page = open_page(host(site_copy), tier=remaining)
+        assert page.status()['state'] == 'degraded'
+        assert f'self-test of {tier}' in page.text('.note')
+        assert page.search('radiator')['tier'] == remaining
+
+
+def test_index_cut_to_fewer_dimensions(run, host, open_page, tmp_path):
+    shutil.copytree(run, tmp_path / 'run', ignore=shutil.ignore_patterns('checkpoints'))
+    indexed = cli('run', '--until', 'index', '--run', tmp_path / 'run', '--set', 'search.dim=128')
+    assert indexed.returncode == 0, indexed.stderr
+    built = cli('site', '--run', tmp_path / 'run', '--out', tmp_path / 'site')
+    assert built.returncode == 0, built.stderr
+    page = open_page(host(tmp_path / 'site'))
+    assert page.status()['state'] == 'ready'
+    assert read_manifest(tmp_path / 'site')['vectors']['dim'] <= 128
+    page.type('fix the radiator')
+    assert page.ids()[0].startswith('06/')
+
+
+OWN_ENCODER = """export const load = async files => {
+    const vectors = JSON.parse(new TextDecoder().decode(files.table));
+    const encode = async query => {
+        if (!vectors[query]) throw new Error('unknown text');
+        return Float32Array.from(vectors[query]);
+    };
+    return { encode };
+};"""
+
+
+def test_encoder_from_a_module(run, host, open_page, site_copy):
+    "A site may bring its own encoder, as long as its vectors fit the index."
+    encoder = Searcher.load(run).encoder
+    manifest = read_manifest(site_copy)
+    golden = manifest['golden']['transformer']
+    queries = ['fix the radiator', 'new clutch', *(case['query'] for case in golden)]
+    vectors = {query: encoder.encode([query], 'query')[0].round(5).tolist() for query in queries}
+    own = dict(name='ngram', kind='module', module='own.js', files=dict(table='table'))
+    manifest['files']['table'] = write_parts(json.dumps(vectors).encode(), site_copy / 'data')
+    manifest['encoders'] = [manifest['encoders'][0] | own]
+    manifest['golden']['ngram'] = golden
+    (site_copy / 'own.js').write_text(OWN_ENCODER)
+    write_manifest(site_copy, manifest)
+
+    page = open_page(host(site_copy), tier='ngram')
+    found = page.search('fix the radiator')
+    assert found['tier'] == 'ngram'
+    assert found['hits'][0]['family'].startswith('06/')
+    assert page.search('something else')['tier'] == 'keyword'
+    assert page.status()['state'] == 'degraded'
+
+
+# Browsers and policies
+
+def test_no_webassembly(site, host, open_page):
+    policy = STRICT_POLICY.replace(" 'wasm-unsafe-eval'", '')
+    page = open_page(host(site, headers={'Content-Security-Policy': policy}), tier='keyword')
+    assert page.status()['state'] == 'degraded'
+    assert 'by keywords only' in page.text('.note')
+    assert 'Reload the page to try again.' in page.text('.note')
+    page.type('radiator')
+    assert page.ids()
+
+
+def test_old_browser(site, host, open_page, context):
     context.add_init_script('delete globalThis.DecompressionStream')
-    page = open_(host(site), None); until(page, f"{EL}.status.state === 'error'"); assert 'too old for this search; update it.' in text(page, '.note')
+    page = open_page(host(site), tier=None)
+    page.wait_until(f"{ELEMENT}.status.state === 'error'")
+    assert 'too old for this search; update it.' in page.text('.note')
 
-def test_plain_page_says_what_is_wrong(run, context):
+
+TWO_THREADS = """import('./embedding-search.js').then(async module => {
+    const search = await module.createSearch({ base: './', threads: 2 });
+    while (search.status.state === 'loading') await new Promise(resolve => setTimeout(resolve, 50));
+    const found = await search.query('fix the radiator');
+    return [search.status.tier, found.hits[0].id];
+})"""
+
+
+def test_strict_policy_and_isolation(site, host, open_page):
+    page = open_page(host(site, isolated=True, headers={'Content-Security-Policy': STRICT_POLICY}))
+    assert page.run('crossOriginIsolated')
+    assert page.status()['state'] == 'ready'
+    tier, id = page.run(TWO_THREADS)
+    assert tier == 'transformer'
+    assert id.startswith('06/')
+
+
+def test_page_of_the_service_says_what_is_wrong(run, context):
     from test_serve import Server as Service
-    page = context.new_page()
-    with Service('--run', run) as s: page.goto(s.url); page.fill('#q', 'x'*3000); until(page, "document.getElementById('empty').textContent.includes('serve.max_chars')")
-    with Service('--run', run, EMBEDDING_SEARCH_API_KEY='s3cret') as s: page.goto(s.url); until(page, "document.getElementById('about').textContent.includes('asks for an API key')")
+    page = SearchPage(context.new_page())
+    with Service('--run', run) as service:
+        page.tab.goto(service.url)
+        page.tab.fill('#q', 'x' * 3000)
+        page.wait_until("document.getElementById('empty').textContent.includes('service.max_chars')")
+    with Service('--run', run, EMBEDDING_SEARCH_API_KEY='s3cret') as service:
+        page.tab.goto(service.url)
+        page.wait_until("document.getElementById('about').textContent.includes('asks for an API key')")
 
-def test_two_tabs(site, host, open_, context):
-    s = host(site); a, b = context.new_page(), context.new_page()
-    a.goto(s.url, wait_until='domcontentloaded'); b.goto(s.url, wait_until='domcontentloaded'); ready(a); ready(b)
-    assert len(s.parts()) == len(set(s.parts())) and ask(a, 'fix the radiator')['hits'] == ask(b, 'fix the radiator')['hits']
 
-def test_strict_policy_and_isolation(site, host, open_):
-    page = open_(host(site, isolated=True, headers={'Content-Security-Policy': STRICT}))
-    assert page.evaluate("crossOriginIsolated") and status(page)['state'] == 'ready'
-    hits = page.evaluate("import('./embedding-search.js').then(async m => { const s = await m.createSearch({base: './', threads: 2}); while (s.status.state === 'loading') await new Promise(r => setTimeout(r, 50)); return [s.status.tier, (await s.query('fix the radiator')).hits[0].id] })")
-    assert hits[0] == 'transformer' and hits[1][:3] == '06/'
+# The interface
 
-def test_same_results_as_python(run, site, host, open_):
-    page, py, fam = open_(host(site)), Searcher.load(run), json.loads((run/'families.json').read_text())['family']
-    queries = [q['query'] for q in json.loads((run/'split.json').read_text())['judged']][:40]
-    same = [len({h['family'] for h in ask(page, q, k=3, mode='dense')['hits']} & {fam[h['id']] for h in py.search(q, k=3, mode='dense')}) for q in queries]
-    assert sum(same) >= .8*3*len(queries) and sum(map(bool, same)) == len(queries)
+def selectable_page(host, open_page, folder):
+    "A page with four brake pads, two of them in one family, and the query `brake`."
+    rows = [make_row('B0', 'Brake pad left', 'Brakes'), make_row('B1', 'Brake pad right', 'Brakes'),
+            make_row('B2', 'Brake pad cleaner', 'Care'), make_row('B3', 'Brake pad tool', 'Tools')]
+    site = keyword_site(folder, rows, dict(B0='B0', B1='B0', B2='B2', B3='B3'))
+    page = open_page(host(site), tier='keyword')
+    page.run(f"{ELEMENT}.addEventListener('pick', e => {{ window.picked = e.detail.id }});"
+             "document.activeElement.blur()")
+    page.press('/')
+    page.tab.keyboard.type('brake')
+    page.wait_count('li', 3)
+    page.wait_until(f"{ELEMENT}.shown === 'brake'")
+    return page
 
-def test_index_cut_to_fewer_dimensions(run, host, open_, tmp_path):
-    shutil.copytree(run, tmp_path/'r', ignore=shutil.ignore_patterns('checkpoints'))
-    for stage,more in (('index', ['--set', 'search.dim=128']), ('site', ['--out', tmp_path/'cut'])): r = cli(stage, '--run', tmp_path/'r', *more); assert r.returncode == 0, r.stderr
-    page = open_(host(tmp_path/'cut')); assert status(page)['state'] == 'ready' and json.loads((tmp_path/'cut'/'site.json').read_text())['vectors']['dim'] <= 128
-    type_(page, 'fix the radiator'); assert ids(page)[0][:3] == '06/'
 
-def test_other_encoders(site, run, host, open_, tmp_path):
-    "A tier of one's own: any module whose vectors live in the index's space."
-    x = tmp_path/'x'; shutil.copytree(site, x); m = json.loads((x/'site.json').read_text()); py = Searcher.load(run)
-    v = {q: py.encoder.encode([q], 'query')[0].round(5).tolist() for q in ['fix the radiator','new clutch', *(g['query'] for g in m['golden']['transformer'])]}
-    m['files']['table'] = write_parts(json.dumps(v).encode(), x/'data')
-    (x/'own.js').write_text("export const load = async f => { const t = JSON.parse(new TextDecoder().decode(f.table)); return { encode: async q => { if (!t[q]) throw new Error('unknown text'); return Float32Array.from(t[q]) } } };")
-    m['encoders'] = [dict(m['encoders'][0], name='static', kind='module', module='own.js', files=dict(table='table'))]; m['golden']['static'] = m['golden']['transformer']
-    (x/'site.json').write_text(json.dumps(m)); page = open_(host(x), 'static')
-    r = ask(page, 'fix the radiator'); assert r['tier'] == 'static' and r['hits'][0]['family'][:3] == '06/'
-    assert ask(page, 'something else')['tier'] == 'keyword' and status(page)['state'] == 'degraded'
+def test_arrow_keys_select_a_hit(host, open_page, tmp_path):
+    page = selectable_page(host, open_page, tmp_path / 'site')
+    shown = page.ids()
+    assert page.inside("root.querySelector('input').getAttribute('aria-expanded')") == 'true'
+    assert page.selected_id() is None
+    expected = [('ArrowDown', shown[0]), ('End', shown[-1]), ('ArrowDown', None), ('ArrowUp', shown[-1]),
+                ('Home', shown[0])]
+    for key, id in expected:
+        page.press(key)
+        assert page.selected_id() == id, key
 
-def active(page): return page.evaluate(f"(() => {{ const r = {EL}.shadowRoot, i = r.querySelector('input').getAttribute('aria-activedescendant'); return i && r.getElementById(i).querySelector('.id').textContent }})()")
 
-def test_keyboard_only(host, open_, tmp_path):
-    rows = [dict(id=f'B{i}', title=f'Brake pad {w}', category=c, text='') for i,(w,c) in enumerate([('left','Brakes'),('right','Brakes'),('cleaner','Care'),('tool','Tools')])]
-    page = open_(host(words_site(tmp_path/'s', rows, dict(B0='B0', B1='B0', B2='B2', B3='B3'))), 'keyword'); key = page.keyboard.press
-    page.evaluate(f"{EL}.addEventListener('pick', e => {{ window.picked = e.detail.id }}); document.activeElement.blur()")
-    key('/'); page.keyboard.type('brake'); until(page, f"{EL}.shadowRoot.querySelectorAll('li').length === 3")
-    page.wait_for_timeout(500); shown = ids(page)  # 'brak' shows the same three: the last letter's results may still come
-    assert page.evaluate(f"{EL}.shadowRoot.querySelector('input').getAttribute('aria-expanded')") == 'true' and active(page) is None
-    key('ArrowDown'); assert active(page) == shown[0]
-    key('End'); assert active(page) == shown[-1]
-    key('ArrowDown'); assert active(page) is None
-    key('ArrowUp'); assert active(page) == shown[-1]
-    key('Home'); assert active(page) == shown[0]
-    while active(page) != 'B0': key('ArrowDown')
-    key('ArrowRight'); until(page, f"{EL}.shadowRoot.querySelectorAll('li.variant').length === 1"); key('ArrowDown'); assert active(page) == 'B1'
-    key('ArrowUp'); key('ArrowLeft'); assert page.evaluate(f"{EL}.shadowRoot.querySelectorAll('li.variant').length") == 0
-    key('Enter'); assert page.evaluate("window.picked") == 'B0' and 'B0' in page.inner_text('#toast')
-    key('Escape'); assert active(page) is None and page.evaluate(f"{EL}.value") == 'brake'
-    key('Escape'); assert page.evaluate(f"{EL}.value") == '' and ids(page) == []
-    page.keyboard.type('brake'); until(page, f"{EL}.shadowRoot.querySelectorAll('.chips button').length === 4")
-    while page.evaluate(f"{EL}.shadowRoot.activeElement.value") != 'Care': key('Tab')
-    key('Enter'); until(page, f"{EL}.shadowRoot.querySelectorAll('li').length === 1"); assert ids(page) == ['B2']
+def test_keys_open_pick_and_clear(host, open_page, tmp_path):
+    page = selectable_page(host, open_page, tmp_path / 'site')
+    page.press('Home')
+    while page.selected_id() != 'B0': page.press('ArrowDown')
+    page.press('ArrowRight')
+    page.wait_count('li.variant', 1)
+    page.press('ArrowDown')
+    assert page.selected_id() == 'B1'
+    page.press('ArrowUp')
+    page.press('ArrowLeft')
+    assert page.count('li.variant') == 0
+    page.press('Enter')
+    assert page.run('window.picked') == 'B0'
+    assert 'B0' in page.tab.inner_text('#toast')
+    page.press('Escape')
+    assert page.selected_id() is None
+    assert page.run(f'{ELEMENT}.value') == 'brake'
+    page.press('Escape')
+    assert page.run(f'{ELEMENT}.value') == ''
+    assert page.ids() == []
 
-def axe(page):
-    page.evaluate(AXE.read_text()+'; 0')
-    return [(v['id'], [n['html'][:120] for n in v['nodes']]) for v in page.evaluate("axe.run().then(r => r.violations)")]
 
-@pytest.mark.parametrize('scheme', ['light','dark'])
-def test_accessibility(site, host, open_, context, scheme):
-    page = open_(host(site)); page.emulate_media(color_scheme=scheme)
-    assert axe(page) == []
-    type_(page, 'brake'); page.keyboard.press('ArrowDown'); time.sleep(1); assert axe(page) == []
-    assert re.fullmatch(r'\d+ results. First: .+', text(page, '[role=status]'))
-    page.click('#log'); type_(page, 'zzzz qqqq'); assert axe(page) == []
-    page.set_viewport_size(dict(width=360, height=700)); assert axe(page) == [] and page.evaluate("document.documentElement.scrollWidth") <= 360
+def test_keys_choose_a_category(host, open_page, tmp_path):
+    page = selectable_page(host, open_page, tmp_path / 'site')
+    page.wait_count('.chips button', 4)
+    while page.inside('root.activeElement.value') != 'Care': page.press('Tab')
+    page.press('Enter')
+    page.wait_count('li', 1)
+    assert page.ids() == ['B2']
 
-def test_hostile_and_odd_titles(host, open_, tmp_path):
-    titles = ['<img src=x onerror="window.hacked=1">', '"><script>window.hacked=1</script>', 'x'*1000, 'بحث في الكتالوج عن قطع الغيار', '🚗🔧 brake', '刹车片', '  {{constructor}}', '-', "a'b\\c\u202eevil"]
-    rows = [dict(id=f'{i}<b>', title=t, category='<i>c</i>', text='<u>t</u>') for i,t in enumerate(titles)]
-    page = open_(host(words_site(tmp_path/'s', rows)), 'keyword')
-    for q,i in [('img onerror',0),('script',1),('بحث',3),('🔧',4),('刹车',5),('constructor',6),('xxxx',2)]:
-        type_(page, q); assert ids(page)[0] == f'{i}<b>' and text(page, 'li .title') .strip() == titles[i].strip()
-    assert not page.evaluate("window.hacked") and page.evaluate(f"{EL}.shadowRoot.querySelectorAll('img,script,b,i,u').length") == 0
-    assert page.evaluate(f"getComputedStyle({EL}.shadowRoot.querySelector('.title')).overflowWrap") == 'anywhere' and page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    for q in ['', '   ', '%', '\\', 'a'*5000, '\u0000', '((((', '-']: assert ask(page, q)['query'] == q
 
-def test_right_to_left(host, open_, tmp_path):
-    page = open_(host(words_site(tmp_path/'s', [dict(id='1', title='بحث في الكتالوج', category='قطع', text='')])), 'keyword')
-    page.evaluate("document.documentElement.dir = 'rtl'"); type_(page, 'بحث')
-    x = page.evaluate(f"['.title','.id'].map(c => {EL}.shadowRoot.querySelector(c).getBoundingClientRect().x)"); assert x[0] > x[1] and axe(page) == []
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+def test_accessibility(site, host, open_page, scheme):
+    page = open_page(host(site))
+    page.tab.emulate_media(color_scheme=scheme)
+    assert page.accessibility_faults() == []
+    page.type('brake')
+    page.press('ArrowDown')
+    time.sleep(1)
+    assert page.accessibility_faults() == []
+    assert re.fullmatch(r'\d+ results. First: .+', page.text('[role=status]'))
+    page.tab.click('#log')
+    page.type('zzzz qqqq')
+    assert page.accessibility_faults() == []
+    page.tab.set_viewport_size(dict(width=360, height=700))
+    assert page.accessibility_faults() == []
+    assert page.run('document.documentElement.scrollWidth') <= 360
+
+
+HOSTILE_TITLES = {
+    'img onerror': '<img src=x onerror="window.hacked=1">',
+    'script': '"><script>window.hacked=1</script>',
+    'xxxx': 'x' * 1000,
+    'بحث': 'بحث في الكتالوج عن قطع الغيار',
+    '🔧': '🚗🔧 brake',
+    '刹车': '刹车片',
+    'constructor': '  {{constructor}}',
+    None: '-',
+    'evil': "a'b\\c\u202eevil",
+}
+
+
+def test_hostile_and_odd_titles(host, open_page, tmp_path):
+    titles = list(HOSTILE_TITLES.values())
+    rows = [make_row(f'{i}<b>', title, '<i>c</i>', '<u>t</u>') for i, title in enumerate(titles)]
+    page = open_page(host(keyword_site(tmp_path / 'site', rows)), tier='keyword')
+    for row, query in zip(rows, HOSTILE_TITLES, strict=True):
+        if query is None: continue
+        page.type(query)
+        assert page.ids()[0] == row['id']
+        assert page.text('li .title').strip() == row['title'].strip()
+        assert page.count('img,script,b,i,u') == 0
+    page.type('xxxx')
+    assert page.inside("getComputedStyle(root.querySelector('.title')).overflowWrap") == 'anywhere'
+    assert page.run('document.documentElement.scrollWidth <= innerWidth')
+    assert not page.run('window.hacked')
+
+
+def test_odd_queries(host, open_page, tmp_path):
+    page = open_page(host(keyword_site(tmp_path / 'site', [make_row('1', 'Brake pad')])), tier='keyword')
+    for query in ['', '   ', '%', '\\', 'a' * 5000, '\u0000', '((((', '-']:
+        found = page.search(query)
+        assert found['query'] == query
+        assert found['hits'] == []
+
+
+def test_right_to_left(host, open_page, tmp_path):
+    rows = [make_row('1', 'بحث في الكتالوج', 'قطع')]
+    page = open_page(host(keyword_site(tmp_path / 'site', rows)), tier='keyword')
+    page.run("document.documentElement.dir = 'rtl'")
+    page.type('بحث')
+    title, id = page.inside("['.title', '.id'].map(css => root.querySelector(css).getBoundingClientRect().x)")
+    assert title > id
+    assert page.accessibility_faults() == []
+
 
 @pytest.mark.parametrize('n', [1, 10, 200_000])
-def test_sizes(host, open_, tmp_path, n):
-    rows = [dict(id=f'P{i}', title=f'Part {i} of series {i % 977}', category=f'c{i % 50}', text='') for i in range(n)]
-    page = open_(host(words_site(tmp_path/'s', rows)), 'keyword'); q = f'part {n-1} series'
-    type_(page, q); assert ids(page)[0] == f'P{n-1}' and status(page)['info']['rows'] == n
+def test_sizes(host, open_page, tmp_path, n):
+    rows = [make_row(f'P{i}', f'Part {i} of series {i % 977}', f'c{i % 50}') for i in range(n)]
+    page = open_page(host(keyword_site(tmp_path / 'site', rows)), tier='keyword')
+    page.type(f'part {n - 1} series')
+    assert page.ids()[0] == f'P{n - 1}'
+    assert page.status()['info']['rows'] == n
 
-def test_newest_results_win(site, host, open_):
-    page = open_(host(site)); page.evaluate(f"window.order = []; {EL}.addEventListener('results', e => order.push(e.detail.query))")
-    words = 'replacement of the brake pads today'; page.keyboard.type(words); until(page, f"window.order.at(-1) === '{words}'"); time.sleep(.3)
-    order = page.evaluate("window.order"); assert [len(q) for q in order] == sorted(len(q) for q in order) and order[-1] == words
 
-def test_composition(host, open_, context, tmp_path):
-    page = open_(host(words_site(tmp_path/'s', [dict(id='1', title='刹车片', category='', text='')])), 'keyword'); cdp = context.new_cdp_session(page)
-    page.evaluate(f"window.asked = []; {EL}.addEventListener('results', e => asked.push(e.detail.query)); {EL}.focus()")
-    for s in ('s','sh','sha'): cdp.send('Input.imeSetComposition', dict(text=s, selectionStart=len(s), selectionEnd=len(s)))
-    time.sleep(.2); assert page.evaluate("window.asked") == []
-    cdp.send('Input.insertText', dict(text='刹车')); until(page, "window.asked.length === 1"); assert page.evaluate("window.asked") == ['刹车'] and ids(page) == ['1']
+def record_results(page):
+    "Record the queries whose results were shown, in `window.order`."
+    page.run(f"window.order = []; {ELEMENT}.addEventListener('results', e => order.push(e.detail.query))")
 
-def test_log_is_opt_in(site, host, open_):
-    s = host(site); page = open_(s); kept = lambda: page.evaluate(f"{EL}.search.exportLog()")
-    type_(page, 'brake'); page.keyboard.press('Enter'); time.sleep(.2); assert kept() == '' and page.get_attribute('#log', 'aria-checked') == 'false'
-    page.click('#log'); until(page, "document.getElementById('log').getAttribute('aria-checked') === 'true'"); page.evaluate(f"{EL}.focus()")
-    type_(page, 'fix the radiator'); shown = ids(page); page.keyboard.press('Enter'); until(page, "document.getElementById('kept').textContent.startsWith('1 ')")
-    e = json.loads(kept()); assert set(e) == {'query','shown','picked','time','version','session'} and (e['query'], e['shown'], e['picked']) == ('fix the radiator', shown, shown[0])
-    type_(page, 'brake'); time.sleep(2); type_(page, 'clutch'); until(page, f"{EL}.search.exportLog().then(x => x.split('\\n').length === 3)")
-    assert json.loads(kept().splitlines()[1])['picked'] is None
-    with page.expect_download() as d: page.click('#export')
-    assert Path(d.value.path()).read_text() == kept()
-    assert s.posted == []; page.click('#send'); until(page, "document.getElementById('toast').textContent.includes('sent')"); assert s.posted[0].decode() == kept()
-    page.reload(); ready(page); until(page, "document.getElementById('log').getAttribute('aria-checked') === 'true'"); page.click('#forget'); until(page, f"{EL}.search.exportLog().then(x => x === '')")
 
-def test_command_without_a_model(files, tmp_path, host, open_):
-    r = cli('site', '--run', tmp_path/'r', '--catalog', files/'my.csv', '--id', 'sku', '--title', 'name', '--category', 'group')
-    assert r.returncode == 0 and 'by words' in r.stdout, r.stderr
-    page = open_(host(tmp_path/'r'/'site'), 'keyword'); type_(page, 'repair clu'); assert status(page)['state'] == 'ready' and ids(page)[0] == '05/2'
-    r = cli('site', '--run', tmp_path/'none'/'x', '--catalog', tmp_path/'absent.csv'); assert r.returncode == 2 and 'absent.csv' in r.stderr
+def test_newest_results_win(site, host, open_page):
+    page = open_page(host(site))
+    record_results(page)
+    query = 'replacement of the brake pads today'
+    page.tab.keyboard.type(query)
+    page.wait_until(f"window.order.at(-1) === '{query}'")
+    time.sleep(.3)
+    order = page.run('window.order')
+    assert order == sorted(order, key=len)
+    assert order[-1] == query
 
-def test_catalog_unreachable(site, host, open_):
-    s = host(site); s.rule = lambda n: 'busy' if n == 'site.json' else None
-    page = open_(s, None); until(page, f"{EL}.status.state === 'error'"); assert 'could not be loaded' in text(page, '.note')
-    s.rule = None; ready(page); assert not page.evaluate(f"{EL}.shadowRoot.querySelector('.note').offsetHeight")
 
-def test_wheel_has_the_page(site, tmp_path):
-    root = Path(__file__).parents[1]
-    subprocess.run([sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '--no-build-isolation', '-w', tmp_path, root], check=True, capture_output=True)
-    names = zipfile.ZipFile(next(tmp_path.glob('*.whl'))).namelist()
-    for n in ['index.html','worker.js','sw.js','embedding-search.js','embedding-search.d.ts','runtime.wasm']: assert f'embedding_search/web/{n}' in names
-    assert any(n.startswith('embedding_search/web/assets/ort-') for n in names)
+def test_composition(host, open_page, context, tmp_path):
+    "While an input method composes a word, nothing is searched."
+    page = open_page(host(keyword_site(tmp_path / 'site', [make_row('1', '刹车片')])), tier='keyword')
+    devtools = context.new_cdp_session(page.tab)
+    record_results(page)
+    page.run(f'{ELEMENT}.focus()')
+    for text in ('s', 'sh', 'sha'):
+        devtools.send('Input.imeSetComposition', dict(text=text, selectionStart=len(text), selectionEnd=len(text)))
+    time.sleep(.2)
+    assert page.run('window.order') == []
+    devtools.send('Input.insertText', dict(text='刹车'))
+    page.wait_until('window.order.length === 1')
+    assert page.run('window.order') == ['刹车']
+    assert page.ids() == ['1']
+
+
+# The log
+
+LOG_IS_ON = "document.getElementById('log').getAttribute('aria-checked') === 'true'"
+
+
+def turn_log_on(page):
+    page.tab.click('#log')
+    page.wait_until(LOG_IS_ON)
+    page.run(f'{ELEMENT}.focus()')
+
+
+def pick_first_hit(page, query):
+    page.type(query)
+    page.press('Enter')
+
+
+def test_log_is_off_by_default(site, host, open_page):
+    page = open_page(host(site))
+    pick_first_hit(page, 'brake')
+    time.sleep(.2)
+    assert page.log() == ''
+    assert page.tab.get_attribute('#log', 'aria-checked') == 'false'
+
+
+def test_log_records_searches_and_picks(site, host, open_page):
+    page = open_page(host(site))
+    turn_log_on(page)
+    page.type('fix the radiator')
+    shown = page.ids()
+    page.press('Enter')
+    page.wait_until("document.getElementById('kept').textContent.startsWith('1 ')")
+    event = json.loads(page.log())
+    assert set(event) == {'query', 'shown', 'picked', 'time', 'version', 'session'}
+    assert event['query'] == 'fix the radiator'
+    assert event['shown'] == shown
+    assert event['picked'] == shown[0]
+
+    page.type('brake')
+    time.sleep(2)
+    page.type('clutch')
+    page.wait_until(f"{ELEMENT}.search.exportLog().then(log => log.split('\\n').length === 3)")
+    assert json.loads(page.log().splitlines()[1])['picked'] is None
+
+
+def test_log_is_exported_sent_and_deleted(site, host, open_page):
+    server = host(site)
+    page = open_page(server)
+    turn_log_on(page)
+    pick_first_hit(page, 'fix the radiator')
+    page.wait_until("document.getElementById('kept').textContent.startsWith('1 ')")
+    with page.tab.expect_download() as download: page.tab.click('#export')
+    assert Path(download.value.path()).read_text() == page.log()
+    assert server.posted == []
+    page.tab.click('#send')
+    page.wait_until("document.getElementById('toast').textContent.includes('sent')")
+    assert server.posted[0].decode() == page.log()
+    page.reload()
+    page.wait_until(LOG_IS_ON)
+    page.tab.click('#forget')
+    page.wait_until(f"{ELEMENT}.search.exportLog().then(log => log === '')")
+
+
+# The command
+
+def test_command_without_a_model(files, tmp_path, host, open_page):
+    columns = ['--id', 'sku', '--title', 'name', '--category', 'group']
+    built = cli('site', '--run', tmp_path / 'run', '--catalog', files / 'my.csv', *columns)
+    assert built.returncode == 0, built.stderr
+    assert 'by words' in built.stdout
+    page = open_page(host(tmp_path / 'run' / 'site'), tier='keyword')
+    page.type('repair clu')
+    assert page.status()['state'] == 'ready'
+    assert page.ids()[0] == '05/2'
+
+
+def test_command_without_a_catalog(tmp_path):
+    failed = cli('site', '--run', tmp_path / 'run', '--catalog', tmp_path / 'absent.csv')
+    assert failed.returncode == 2
+    assert 'absent.csv' in failed.stderr

@@ -1,161 +1,342 @@
 "The command line as a user meets it."
-import json, re, signal, subprocess, sys, time
-from pathlib import Path
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
-from conftest import SMALL, cli, write_csv
+from conftest import COMMAND, SMALL, cli, write_csv
 
-STAGES = ['catalog','families','queries','split','negatives','train','guard','export','shift','static','index','evaluate']
+from embedding_search.pipeline import STAGES
 
-def test_run_prints_the_table(run):
-    out = run.with_suffix('.out').read_text()
-    for s in STAGES: assert re.search(rf'^{s} +\d+ s', out, re.M), s
-    assert re.search(r'^  base +\d', out, re.M) and re.search(r'^  shipped .*\+?\d', out, re.M)
-    assert 'pairs/s' in out and 'GiB' in out and 'not worth it yet' in out
-    assert '## human, ' in (run/'report.md').read_text() and 'data:image/png' in (run/'report.html').read_text()
-    assert 'model-index' in (run/'model'/'README.md').read_text()
+NAMES = [stage.name for stage in STAGES if stage.name != 'base_model'] # of a run that trains
+
+
+def succeeds(*args, **kwargs):
+    "Run a command that must end well."
+    result = cli(*args, **kwargs)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result
+
+
+def fails(*args, says, code=2, **kwargs):
+    "Run a command that must end with a message."
+    result = cli(*args, **kwargs)
+    assert result.returncode == code, result.stderr[-3000:]
+    assert says in result.stderr
+    assert 'Traceback' not in result.stderr
+    return result
+
+
+def search(run, query, *args):
+    "Hits of a query."
+    output = succeeds('search', query, '--run', run, '--json', *args).stdout
+    return [json.loads(line) for line in output.splitlines()]
+
+
+# Help
+
+def test_help_of_run_lists_stages_and_basic_settings():
+    output = succeeds('run', '--help').stdout
+    for name in NAMES: assert re.search(rf'^ +{name} +[A-Z]', output, re.M), name
+    for name in ('seed', 'training.epochs'): assert re.search(rf'^ +{re.escape(name)} +\S', output, re.M), name
+
+
+def test_help_all_lists_every_setting():
+    everything = succeeds('run', '--help-all').stdout
+    basic = succeeds('run', '--help').stdout
+    assert re.search(r'^gate\.slice_loss +0\.02 ', everything, re.M)
+    assert 'gate.slice_loss' not in basic
+
+
+# A finished run
+
+def test_run_prints_stages_and_results(run):
+    output = run.with_suffix('.out').read_text()
+    for name in NAMES: assert re.search(rf'^{name} +\d+ s', output, re.M), name
+    assert re.search(r'^  base +\d', output, re.M)
+    assert re.search(r'^  shipped .*\+?\d', output, re.M)
+    for text in ('pairs/s', 'GiB', 'hard to beat'): assert text in output
+
+
+def test_run_writes_a_report(run):
+    assert '## eval queries, ' in (run / 'report.md').read_text().lower()
+    assert 'data:image/png' in (run / 'report.html').read_text()
+    assert 'model-index' in (run / 'model' / 'README.md').read_text()
+
 
 def test_manifest(run):
-    m = json.loads((run/'manifest.json').read_text())
-    assert set(STAGES) <= set(m) and m['seed'] == 42 and m['settings']['catalog']['id'] == 'sku'
-    assert m['catalog']['counts']['rows'] == 48 and m['split']['counts']['train'] > 0
-    assert all(m[s]['versions']['numpy'] for s in STAGES)
+    manifest = json.loads((run / 'manifest.json').read_text())
+    assert set(NAMES) <= set(manifest)
+    assert manifest['seed'] == 42
+    assert manifest['settings']['catalog']['id'] == 'sku'
+    assert manifest['catalog']['counts']['rows'] == 48
+    assert manifest['split']['counts']['train'] > 0
+    assert all(manifest[name]['versions']['numpy'] for name in NAMES)
 
-def test_resumes(run):
-    r = cli('run', '--run', run)
-    assert r.returncode == 0 and r.stdout.count('unchanged, skipped') == len(STAGES)
 
-def test_one_stage(run):
-    r = cli('dedupe', '--run', run)
-    assert r.returncode == 0 and r.stdout.count('skipped') == 2
+def test_finished_run_is_skipped(run):
+    assert succeeds('run', '--run', run).stdout.count('unchanged, skipped') == len(NAMES)
 
-def test_search(run):
-    r = cli('search', 'fix the radiator', '--run', run, '-k', 3)
-    assert r.returncode == 0 and 'Repair of radiator' in r.stdout.splitlines()[0]
-    hits = [json.loads(l) for l in cli('search', 'new clutch', '--run', run, '--category', 'clutch', '--json').stdout.splitlines()]
-    assert hits and {h['category'] for h in hits} == {'clutch'}
-    r = cli('search', 'fix the radiater', '--run', run, '--mode', 'static', '-k', 1); assert r.returncode == 0 and 'Repair of radiator' in r.stdout
 
-def test_without_queries(files, tmp_path):
-    r = cli('run', '--run', tmp_path/'r', '--catalog', files/'my.csv', '--id', 'sku', '--title', 'name')
-    assert r.returncode == 0 and 'no training queries' in r.stdout and 'query,id' in r.stdout
-    assert 'Repair of clutch' in cli('search', 'clutch repair', '--run', tmp_path/'r', '-k', 1).stdout
-    r = cli('search', 'clutch', '--run', tmp_path/'r', '--mode', 'static'); assert r.returncode == 2 and 'no static encoder' in r.stderr
-    r = cli('search', 'zzz', '--run', tmp_path/'r', '--mode', 'keyword'); assert r.returncode == 0 and 'try other words or --mode hybrid' in r.stderr
-    r = cli('gate', '--run', tmp_path/'r', '--against', tmp_path/'r'); assert r.returncode == 2 and 'give --must-pass FILE' in r.stderr
-    r = cli('gate', '--run', tmp_path/'r', '--against', tmp_path/'r', '--must-pass', write_csv(tmp_path/'must.csv', [('query','id'), ('repair of clutch','05/2')])); assert r.returncode == 0 and 'passed: ' in r.stdout, r.stderr
+def test_run_until_a_stage(run):
+    output = succeeds('run', '--until', 'families', '--run', run).stdout
+    assert output.count('skipped') == 2
+    assert 'Recall' not in output
 
-def test_site_keeps_a_folder_of_mine(files, tmp_path):
-    (tmp_path/'mine'/'assets').mkdir(parents=True); (tmp_path/'mine'/'index.html').write_text('mine')
-    r = cli('site', '--run', tmp_path/'r', '--catalog', files/'my.csv', '--id', 'sku', '--title', 'name', '--out', tmp_path/'mine')
-    assert r.returncode == 2 and 'not a site and not empty' in r.stderr and (tmp_path/'mine'/'assets').exists() and (tmp_path/'mine'/'index.html').read_text() == 'mine'
-    r = cli('site', '--run', tmp_path/'r', '--out', tmp_path/'new'); assert r.returncode == 0 and '--serve' in r.stdout
-    assert cli('site', '--run', tmp_path/'r', '--out', tmp_path/'new').returncode == 0
 
-def test_index_made_again(files, tmp_path):
-    "What the messages about a damaged run ask for helps."
-    own = ['--run', tmp_path/'r', '--catalog', files/'my.csv', '--id', 'sku', '--title', 'name']; assert cli('index', *own).returncode == 0
-    for name, gone in (('index/vectors.npy', 'index/index.json'), ('index/keyword/data.csc.index.npy', 'index/index.json'), ('model/onnx/model_quantized.onnx', 'model/onnx/sha256.json')):
-        (tmp_path/'r'/name).write_bytes(b'cut off')
-        r = cli('search', 'clutch', '--run', tmp_path/'r'); assert r.returncode == 2 and f"delete {tmp_path/'r'/gone} and run embedding-search index --run" in r.stderr, r.stderr
-        (tmp_path/'r'/gone).unlink(); assert cli('index', '--run', tmp_path/'r').returncode == 0
-        assert cli('search', 'clutch', '--run', tmp_path/'r').returncode == 0
+def test_search_prints_titles(run):
+    output = succeeds('search', 'fix the radiator', '--run', run, '-k', 3).stdout
+    assert 'Repair of radiator' in output.splitlines()[0]
 
-def test_judged_without_training(files, tmp_path):
-    r = cli('run', '--run', tmp_path/'r', '--catalog', files/'my.csv', '--id', 'sku', '--title', 'name', '--judged', files/'judged.csv', '--set', 'search.dim=128', '--size', 'small')
-    assert r.returncode == 0, r.stderr[-2000:]
-    assert re.search(r'^  shipped .*\d', r.stdout, re.M) and 'tuned' not in r.stdout
-    assert json.loads((tmp_path/'r'/'manifest.json').read_text())['export']['counts']['model_quantized.onnx'] < 13
+
+def test_search_in_a_category(run):
+    hits = search(run, 'new clutch', '--category', 'clutch')
+    assert {hit['category'] for hit in hits} == {'clutch'}
+
+
+def test_search_with_the_ngram_encoder(run):
+    hits = search(run, 'fix the radiater', '--mode', 'ngram', '-k', 1)
+    assert [hit['title'] for hit in hits] == ['Repair of radiator']
+
 
 def test_search_needs_no_torch(run):
-    code = f"import sys; from embedding_search.search import Searcher; Searcher.load({str(run)!r}).search('x'); print([m for m in ('torch','transformers','sentence_transformers','datasets','pandas','optimum') if m in sys.modules])"
-    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout.strip() == '[]'
+    code = f"""import sys
+from embedding_search.search.searcher import Searcher
+Searcher.load({str(run)!r}).search('x')
+print({{'torch', 'transformers', 'sentence_transformers', 'datasets', 'pandas', 'optimum'}} & set(sys.modules))"""
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == 'set()'
 
-@pytest.mark.parametrize('raw, says', [
-    ('', 'bad.csv'), ('id,title\n', 'bad.csv'), ('id,titel\n1,x\n', 'titel'), ('id,title\n1,x\n1,y\n', 'row 3'), ('id,title\n1,\n', 'title'),
-    ('id,title\n,x\n', 'row 2'), ('id,title\n1,x,y\n', 'row 2'), ('id,title\n1,"x\n', 'bad.csv'), ('id,title\n1,a\0b\n', 'row 2'), (b'id,title\n1,\xff\xfe\n', 'bad.csv')])
-def test_bad_catalog(raw, says, tmp_path):
-    f = tmp_path/'bad.csv'
-    f.write_bytes(raw if isinstance(raw, bytes) else raw.encode())
-    r = cli('run', '--run', tmp_path/'r', '--catalog', f)
-    assert r.returncode == 2 and r.stderr.startswith('error: ') and says in r.stderr and 'Traceback' not in r.stderr, r.stderr
-
-def test_bad_queries(files, tmp_path):
-    f = write_csv(tmp_path/'q.csv', [('query','id'), ('a','nope'), ('b','never')])
-    r = cli('queries', '--run', tmp_path/'r', '--catalog', files/'my.csv', '--id', 'sku', '--title', 'name', '--queries', f)
-    assert r.returncode == 2 and 'nope' in r.stderr and 'q.csv' in r.stderr
-
-@pytest.mark.parametrize('args, says', [
-    (['run','--settings','absent.toml'], 'absent.toml'), (['run','--id','sku'], '--catalog'), (['run','--set','train.epochs=two'], 'train.epochs'),
-    (['run','--set','train.epoch=2'], 'train has: base, max_pairs, epochs'), (['run','--settings','.'], 'give a TOML file'), (['run','--catalog','.'], 'a folder; give one file'),
-    (['run'], 'give your own with --catalog FILE'), (['gate','--run','nowhere','--against','nowhere'], 'run --run nowhere makes one'), (['queries','--max-titles=-1'], 'setting generate.max_titles: '),
-    (['search','x','-k','0'], '-k'), (['search','x','--run','nowhere'], 'run --run nowhere'), (['serve','--run','nowhere'], 'nowhere')])
-def test_bad_options(args, says, tmp_path):
-    r = cli(*args, cwd=tmp_path)
-    assert r.returncode == 2 and says in r.stderr and 'Traceback' not in r.stderr, r.stderr
-    assert not (tmp_path/'nowhere').exists()
-
-@pytest.mark.parametrize('base, says', [('nobody/nothing', 'could not be loaded'), ('{tmp}', 'safetensors')])
-def test_bad_base(base, says, files, tmp_path):
-    r = cli('run', '--run', tmp_path/'r', '--catalog', files/'my.csv', '--id', 'sku', '--title', 'name', '--base', base.format(tmp=tmp_path))
-    assert r.returncode == 2 and says in r.stderr and 'Traceback' not in r.stderr, r.stderr
-
-def test_odd_titles(tmp_path):
-    f = write_csv(tmp_path/'odd.csv', [('id','title'), ('1','x'*100_000), ('2','🚗 broken 🔧'), ('3','<img src=x onerror=alert(1)>'), ('4','тормоз')])
-    r = cli('run', '--run', tmp_path/'r', '--catalog', f)
-    assert r.returncode == 0, r.stderr
-    hits = [json.loads(l) for l in cli('search', '🚗', '--run', tmp_path/'r', '--json').stdout.splitlines()]
-    assert {h['id'] for h in hits} == set('1234') and max(len(h['title']) for h in hits) == 1000
-
-def test_one_title(tmp_path):
-    f = write_csv(tmp_path/'one.csv', [('id','title'), ('1','only')])
-    q = write_csv(tmp_path/'q.csv', [('query','id'), ('lonely','1'), ('sole','1')])
-    assert cli('run', '--run', tmp_path/'r', '--catalog', f).returncode == 0
-    r = cli('run', '--run', tmp_path/'r2', '--catalog', f, '--queries', q, *SMALL)
-    assert r.returncode == 0 and 'not worth it yet' in r.stdout and 'nothing to judge by' in r.stdout, r.stderr
 
 def test_truncated_model(run):
-    f = run/'model'/'onnx'/'model_quantized.onnx'; keep = f.read_bytes()
-    f.write_bytes(keep[:5000])
-    try: r = cli('search', 'x', '--run', run)
-    finally: f.write_bytes(keep)
-    assert r.returncode == 2 and 'do not match' in r.stderr
+    graph = run / 'model' / 'onnx' / 'model_quantized.onnx'
+    content = graph.read_bytes()
+    graph.write_bytes(content[:5000])
+    try: fails('search', 'x', '--run', run, says='do not match')
+    finally: graph.write_bytes(content)
 
-def test_full_disk(own, tmp_path):
-    "A file system with no room left: /dev/full answers every write with ENOSPC."
-    (tmp_path/'r').mkdir(); (tmp_path/'r'/'manifest.part').symlink_to('/dev/full')
-    r = cli('catalog', '--run', tmp_path/'r', *own)
-    assert r.returncode == 2 and 'disk is full' in r.stderr and 'Traceback' not in r.stderr, r.stderr
 
-def test_ctrl_c_mid_train(own, tmp_path):
-    cmd = [str(Path(sys.executable).parent/'embedding-search'), 'train', '--run', str(tmp_path/'r'), *map(str, own), '--set', 'train.batch_size=16',
-           '--set', 'train.epochs=12', '--set', 'train.evals=12', '--set', 'train.bf16="no"']
-    p = subprocess.Popen(cmd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+# Runs without training
+
+@pytest.fixture(scope='module')
+def bare(catalog, tmp_path_factory):
+    "A run of a catalog without queries, and what it printed."
+    folder = tmp_path_factory.mktemp('bare') / 'r'
+    return folder, succeeds('run', '--run', folder, *catalog).stdout
+
+
+def test_run_without_queries_asks_for_them(bare):
+    run, output = bare
+    assert 'no training queries' in output
+    assert 'query,id' in output
+    assert search(run, 'clutch repair', '-k', 1)[0]['title'] == 'Repair of clutch'
+
+
+def test_search_without_ngram_encoder(bare):
+    fails('search', 'clutch', '--run', bare[0], '--mode', 'ngram', says='no n-gram encoder')
+
+
+def test_search_without_hits(bare):
+    result = succeeds('search', 'zzz', '--run', bare[0], '--mode', 'keyword')
+    assert 'try other words or --mode hybrid' in result.stderr
+
+
+def test_gate_without_evaluation_queries(bare, tmp_path):
+    compare = ['gate', '--run', bare[0], '--against', bare[0]]
+    fails(*compare, says='give --must-pass FILE')
+    must_pass = write_csv(tmp_path / 'must.csv', [('query', 'id'), ('repair of clutch', '05/2')])
+    assert 'passed: ' in succeeds(*compare, '--must-pass', must_pass).stdout
+
+
+@pytest.mark.parametrize('damaged, recorded', [
+    ('index/vectors.npy', 'index/index.json'),
+    ('index/keyword/data.csc.index.npy', 'index/index.json'),
+    ('model/onnx/model_quantized.onnx', 'model/onnx/sha256.json'),
+])
+def test_damaged_run_is_repaired_as_the_message_says(bare, damaged, recorded):
+    run = bare[0]
+    (run / damaged).write_bytes(b'cut off')
+    repair = f'delete {run / recorded} and run embedding-search run --until index --run'
+    fails('search', 'clutch', '--run', run, says=repair)
+    (run / recorded).unlink()
+    succeeds('run', '--until', 'index', '--run', run)
+    assert search(run, 'clutch')
+
+
+def test_evaluation_without_training(files, catalog, tmp_path):
+    run = tmp_path / 'r'
+    output = succeeds('run', '--run', run, *catalog, '--eval-queries', files / 'evaluation.csv',
+                      '--set', 'search.dim=128', '--size', 'small').stdout
+    assert re.search(r'^  shipped .*\d', output, re.M)
+    assert 'fine-tuned' not in output
+    manifest = json.loads((run / 'manifest.json').read_text())
+    assert manifest['export']['counts']['model_quantized.onnx'] < 13
+
+
+def test_odd_titles(tmp_path):
+    titles = ['x' * 100_000, '🚗 broken 🔧', '<img src=x onerror=alert(1)>', 'тормоз']
+    file = write_csv(tmp_path / 'odd.csv', [('id', 'title'), *enumerate(titles, 1)])
+    succeeds('run', '--run', tmp_path / 'r', '--catalog', file)
+    hits = search(tmp_path / 'r', '🚗')
+    assert {hit['id'] for hit in hits} == set('1234')
+    assert max(len(hit['title']) for hit in hits) == 1000
+
+
+def test_one_title(tmp_path):
+    file = write_csv(tmp_path / 'one.csv', [('id', 'title'), ('1', 'only')])
+    succeeds('run', '--run', tmp_path / 'r', '--catalog', file)
+    queries = write_csv(tmp_path / 'q.csv', [('query', 'id'), ('lonely', '1'), ('sole', '1')])
+    output = succeeds('run', '--run', tmp_path / 'r2', '--catalog', file, '--queries', queries, *SMALL).stdout
+    assert 'hard to beat' in output
+    assert 'no test queries are left' in output
+
+
+# Search before any run, and the page
+
+def test_search_before_any_run_uses_the_sample(tmp_path):
+    result = succeeds('search', 'unlocked padlock', '-k', 2, cwd=tmp_path)
+    assert 'lock-open' in result.stdout
+    assert 'no run yet' in result.stderr
+
+
+def test_search_of_a_named_run_that_does_not_exist(tmp_path):
+    fails('search', 'x', '--run', tmp_path / 'mine', says='no finished index')
+
+
+def test_site_does_not_overwrite_a_folder(catalog, tmp_path):
+    mine = tmp_path / 'mine'
+    (mine / 'assets').mkdir(parents=True)
+    (mine / 'index.html').write_text('mine')
+    fails('site', '--run', tmp_path / 'r', *catalog, '--out', mine, says='not a site and not empty')
+    assert (mine / 'assets').exists()
+    assert (mine / 'index.html').read_text() == 'mine'
+
+
+def test_site_is_built_twice(catalog, tmp_path):
+    build = ['site', '--run', tmp_path / 'r', '--out', tmp_path / 'new']
+    assert '--serve' in succeeds(*build, *catalog).stdout
+    succeeds(*build)
+
+
+# Mistakes of the user
+
+@pytest.mark.parametrize('content, says', [
+    ('', 'bad.csv'),
+    ('id,title\n', 'bad.csv'),
+    ('id,titel\n1,x\n', 'titel'),
+    ('id,title\n1,x\n1,y\n', 'row 3'),
+    ('id,title\n1,\n', 'title'),
+    ('id,title\n,x\n', 'row 2'),
+    ('id,title\n1,x,y\n', 'row 2'),
+    ('id,title\n1,"x\n', 'bad.csv'),
+    ('id,title\n1,a\0b\n', 'row 2'),
+    (b'id,title\n1,\xff\xfe\n', 'bad.csv'),
+])
+def test_bad_catalog(content, says, tmp_path):
+    file = tmp_path / 'bad.csv'
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    result = fails('run', '--run', tmp_path / 'r', '--catalog', file, says=says)
+    assert result.stderr.startswith('error: ')
+
+
+def test_bad_queries(catalog, tmp_path):
+    file = write_csv(tmp_path / 'q.csv', [('query', 'id'), ('a', 'nope'), ('b', 'never')])
+    result = fails('queries', '--run', tmp_path / 'r', *catalog, '--queries', file, says='nope')
+    assert 'q.csv' in result.stderr
+
+
+@pytest.mark.parametrize('args, says', [
+    ('run --settings absent.toml', 'absent.toml'),
+    ('run --settings .', 'give a TOML file'),
+    ('run --id sku', '--catalog'),
+    ('run', '--catalog FILE'),
+    ('run --catalog .', 'give one file'),
+    ('run --until family', 'did you mean families?'),
+    ('run --set training.epochs=two', 'training.epochs'),
+    ('run --set training.epoch=2', 'training has: base, max_pairs, epochs'),
+    ('run --size tiny', 'full or small'),
+    ('queries --max-titles=-1', 'setting generation.max_titles: '),
+    ('gate --run nowhere --against nowhere', 'run --run nowhere makes one'),
+    ('search x -k 0', '-k'),
+    ('search x --run nowhere', 'run --run nowhere'),
+    ('serve --run nowhere --port 0', 'nowhere'),
+])
+def test_bad_options(args, says, tmp_path):
+    fails(*args.split(), says=says, cwd=tmp_path)
+    assert not (tmp_path / 'nowhere').exists()
+
+
+@pytest.mark.parametrize('base, says', [('nobody/nothing', 'could not be loaded'), ('{folder}', 'safetensors')])
+def test_bad_base_model(base, says, catalog, tmp_path):
+    fails('run', '--run', tmp_path / 'r', *catalog, '--base', base.format(folder=tmp_path), says=says)
+
+
+# The gate
+
+def test_gate_compares_with_itself(run, tmp_path):
+    must_pass = write_csv(tmp_path / 'must.csv', [('query', 'id'), ('new brake pads', '00/0')])
+    output = succeeds('gate', '--run', run, '--against', run, '--must-pass', must_pass).stdout
+    assert 'passed: ' in output
+
+
+def test_gate_fails_for_a_query_that_must_pass(run, tmp_path):
+    must_pass = write_csv(tmp_path / 'must.csv', [('query', 'id'), ('check radiator', '00/0')])
+    result = fails('gate', '--run', run, '--against', run, '--must-pass', must_pass, says='', code=1)
+    assert "FAIL  must pass: 'check radiator'" in result.stdout
+    assert 'stopped: ' in result.stdout
+
+
+def test_gate_needs_a_finished_run(run, tmp_path):
+    fails('gate', '--run', run, '--against', tmp_path, says='no finished run')
+
+
+def test_gate_needs_ids_of_the_catalog(run, tmp_path):
+    must_pass = write_csv(tmp_path / 'must.csv', [('query', 'id'), ('oil', '99/9')])
+    fails('gate', '--run', run, '--against', run, '--must-pass', must_pass, says="row 2, column `id`: '99/9'")
+
+
+# Faults of the machine
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs /dev/full, which answers every write with ENOSPC')
+def test_full_disk(catalog, tmp_path):
+    code = f"""import os, sys
+os.makedirs({str(tmp_path / 'r')!r})
+os.symlink('/dev/full', f'{tmp_path / 'r'}/.manifest.json.{{os.getpid()}}.part')
+from embedding_search.cli import main
+main()"""
+    command = [sys.executable, '-c', code, 'run', '--until', 'catalog', '--run', tmp_path / 'r', *catalog]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert result.returncode == 2
+    assert 'disk is full' in result.stderr
+    assert 'Traceback' not in result.stderr
+
+
+def wait_for_checkpoint(process, run):
     for _ in range(600):
-        if list((tmp_path/'r').glob('checkpoints/*/checkpoint-*/trainer_state.json')): break
-        time.sleep(.1); assert p.poll() is None, p.stderr.read()
-    p.send_signal(signal.SIGINT)
-    _, err = p.communicate(timeout=120)
-    assert p.returncode == 130 and 'the same command goes on' in err, err[-500:]
-    kept = max(int(c.name.split('-')[1]) for c in (tmp_path/'r').glob('checkpoints/*/checkpoint-*'))
-    r = cli(*cmd[1:])
-    assert r.returncode == 0 and r.stdout.count('skipped') == 5, r.stderr[-2000:]
-    steps = json.loads((tmp_path/'r'/'train.json').read_text())['steps']
-    assert steps < 12*8 and steps > 0 and kept > 0
+        if list(run.glob('checkpoints/*/checkpoint-*/trainer_state.json')): return
+        time.sleep(.1)
+        assert process.poll() is None, process.stderr.read()
 
-def test_gate(run, files, own, tmp_path):
-    must = write_csv(tmp_path/'must.csv', [('query','id'), ('new brake pads','00/0')])
-    r = cli('gate', '--run', run, '--against', run, '--must-pass', must)
-    assert r.returncode == 0 and 'passed: ' in r.stdout, r.stdout+r.stderr
-    must = write_csv(tmp_path/'must.csv', [('query','id'), ('check radiator','00/0')])
-    r = cli('gate', '--run', run, '--against', run, '--must-pass', must)
-    assert r.returncode == 1 and "FAIL  must pass: 'check radiator'" in r.stdout and 'stopped: ' in r.stdout
-    r = cli('gate', '--run', run, '--against', tmp_path)
-    assert r.returncode == 2 and 'no finished run' in r.stderr and 'Traceback' not in r.stderr
-    r = cli('gate', '--run', run, '--against', run, '--must-pass', write_csv(tmp_path/'must.csv', [('query','id'), ('oil','99/9')]))
-    assert r.returncode == 2 and "row 2, column `id`: '99/9'" in r.stderr
 
-def test_search_before_any_run(tmp_path):
-    "Without a run, the search that comes with the package answers, and says so."
-    r = cli('search', 'unlocked padlock', '-k', 2, cwd=tmp_path)
-    assert r.returncode == 0 and 'lock-open' in r.stdout and 'no run yet' in r.stderr
-    r = cli('search', 'x', '--run', tmp_path/'mine'); assert r.returncode == 2 and 'no finished index' in r.stderr
+@pytest.mark.skipif(sys.platform == 'win32', reason='sends SIGINT')
+def test_ctrl_c_while_training(own, tmp_path):
+    run = tmp_path / 'r'
+    args = ['run', '--until', 'training', '--run', run, *own, *SMALL, '--set', 'training.epochs=6',
+            '--set', 'training.evals=6']
+    process = subprocess.Popen([COMMAND, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    wait_for_checkpoint(process, run)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert 'the same command goes on' in stderr
+    kept = max(int(path.name.split('-')[1]) for path in run.glob('checkpoints/*/checkpoint-*'))
+    assert kept > 0
+
+    assert succeeds(*args).stdout.count('skipped') == NAMES.index('training')
+    steps = json.loads((run / 'training.json').read_text())['steps']
+    assert 0 < steps < 6 * 8

@@ -1,13 +1,43 @@
-"The documentation site is built from the notebooks; no link of it leads nowhere, nothing comes from elsewhere."
-import json, re, subprocess, sys
+"The documentation site: built from the notebooks, without dead links, and without files from other hosts."
+import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
-def test_site():
-    done = subprocess.run([sys.executable, 'tools/docs.py'], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]  # Dead links end it with their list
-    pages = {p.parent.name: p.read_text() for p in Path('_docs').glob('*/index.html')}
-    assert {p.stem for p in Path('nbs').glob('??_*.ipynb')} <= pages.keys()
-    loaded = [x for html in [*pages.values(), Path('_docs/index.html').read_text()] for x in re.findall(r'<(?:script|img|link)[^>]*(?:src|href)="((?:https?:)?//[^"]+)"', html) if 'rel="canonical"' not in x]
-    assert not loaded
-    assert 'Highest score a negative may have' in pages['13_negatives'], 'docments stand in the table of parameters'
-    assert any('false negative' in x['text'] for x in json.loads(Path('_docs/search/search_index.json').read_text())['docs'])
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / '_docs'
+LOADED = r'<(?:script|img|link)[^>]*(?:src|href)="((?:https?:)?//[^"]+)"[^>]*>'
+
+
+@pytest.fixture(scope='module')
+def pages():
+    "Address and HTML of each page. The build fails on dead links and lists them."
+    done = subprocess.run([sys.executable, 'tools/docs.py'], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return {path.parent.relative_to(DOCS).as_posix(): path.read_text() for path in DOCS.rglob('index.html')}
+
+
+def test_every_notebook_has_a_page(pages):
+    notebooks = (ROOT / 'nbs').rglob('[0-9][0-9]_*.ipynb')
+    addresses = {path.relative_to(ROOT / 'nbs').with_suffix('').as_posix() for path in notebooks}
+    assert addresses
+    assert addresses <= pages.keys()
+
+
+def test_nothing_is_loaded_from_other_hosts(pages):
+    for address, html in pages.items():
+        loaded = [match[1] for match in re.finditer(LOADED, html) if 'rel="canonical"' not in match[0]]
+        assert not loaded, address
+
+
+def test_parameters_are_documented(pages):
+    "Comments next to parameters are shown in a table."
+    assert 'Share of its absolute value' in pages['model/15_negatives']
+
+
+def test_search_finds_prose(pages):
+    index = json.loads((DOCS / 'search' / 'search_index.json').read_text())
+    assert any('false negative' in page['text'] for page in index['docs'])

@@ -1,52 +1,103 @@
-"A search log through the command line: what is learnt, what is held out, what is refused."
+"Read a search log with the command line: what is trained on, what is held out, what is refused."
 import json
+
 import pytest
 from conftest import ACTS, PARTS, cli
 
-def event(query, shown, picked, time, session): return dict(query=query, shown=shown, picked=picked, time=time, session=session, version='1')
+
+def event(query, shown, picked, time, session):
+    return dict(query=query, shown=shown, picked=picked, time=time, session=session, version='1')
+
 
 @pytest.fixture
 def log(tmp_path):
-    events = [event(f'{q.format(p)} asap', ['11/3', f'{i:02}/{j}'], f'{i:02}/{j}', 100*n+10*j+i, f's{n}{i}{j}') for n in range(2) for j,(_,q) in enumerate(ACTS) for i,p in enumerate(PARTS)]
-    events += [event(f'x{k}', ['00/0'], '00/0', 500+k/10, 'bot') for k in range(30)] + [event('ann@mail.example new clutch', ['05/0'], '05/0', 600, 'p')]
-    events += [event('neue kupplung', ['00/0'], None, 610, 'c'), event('new clutch please', ['05/0'], '05/0', 640, 'c'), event('neue kupplung', ['00/0'], None, 660, 'd'), event('new clutch please', ['05/0'], '05/0', 690, 'd')]
-    f = tmp_path/'events.jsonl'
-    f.write_text(''.join(json.dumps(e)+'\n' for e in events))
-    return f
+    "A log of the toy catalog, with a bot, an email address and two queries that were reworded."
+    events = []
+    for turn in range(2):
+        for act, (_, query) in enumerate(ACTS):
+            for number, part in enumerate(PARTS):
+                id = f'{number:02}/{act}'
+                events.append(event(f'{query.format(part)} asap', ['11/3', id], id, 100 * turn + 10 * act + number,
+                                    f's{turn}{number}{act}'))
+    events += [event(f'x{k}', ['00/0'], '00/0', 500 + k / 10, 'bot') for k in range(30)]
+    events.append(event('ann@mail.example new clutch', ['05/0'], '05/0', 600, 'p'))
+    for session, time in (('c', 610), ('d', 660)):
+        events.append(event('neue kupplung', ['00/0'], None, time, session))
+        events.append(event('new clutch please', ['05/0'], '05/0', time + 30, session))
+    path = tmp_path / 'events.jsonl'
+    path.write_text(''.join(json.dumps(event) + '\n' for event in events))
+    return path
 
-def lines(path): return [json.loads(l) for l in path.read_text().splitlines()]
 
-def test_log_into_a_run(own, log, tmp_path):
-    run = tmp_path/'r'
-    r = cli('logs', log, '--run', run, *own, '--set', 'logs.held=.1')
-    assert r.returncode == 0, r.stderr
-    told = {l.split()[0]: l.split()[-1] for l in r.stdout.splitlines() if l.startswith('  ')}
-    assert (told['bot'], told['personal']) == ('30', '1')
-    text = (run/'logged.jsonl').read_text()
-    assert 'mail' not in text and '"x1"' not in text and 'asap' in text
-    assert cli('negatives', '--run', run).returncode == 0    # the run knows its log
-    parts = json.loads((run/'split.json').read_text())
-    held = {x['query'] for x in lines(run/'held.jsonl')}
-    assert parts['newest'] and {x['query'] for x in parts['newest']} <= held and not held & {p['query'] for p in parts['train']}
-    assert any('asap' in p['query'] for p in parts['train'])
+def read_jsonl(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
-def test_weak_negatives_take_the_place_of_mined_ones(own, log, tmp_path):
-    r = cli('negatives', '--run', tmp_path/'r', *own, '--set', f'logs.file="{log}"', '--set', 'negatives.miner="random"', '--set', 'split.unseen=.05')
-    assert r.returncode == 0, r.stderr
-    groups = [g for g in lines(tmp_path/'r'/'groups.jsonl') if 'asap' in g['query'] and not g['id'].endswith('/3')]
-    family = json.loads((tmp_path/'r'/'families.json').read_text())['family']
-    held = {family[i] for x in json.loads((tmp_path/'r'/'split.json').read_text())['unseen'] for i in x['ids']}
-    if family['11/3'] not in held: assert sum(g['negatives'] == ['11/3'] for g in groups if family[g['id']] != family['11/3']) > len(groups)/2
-    else: assert not any('11/3' in g['negatives'] for g in groups)
+
+@pytest.fixture
+def run_with_log(own, log, tmp_path):
+    "A run after `embedding-search logs`, and the counts that it printed."
+    result = cli('logs', log, '--run', tmp_path / 'run', *own, '--set', 'logs.held=.1')
+    assert result.returncode == 0, result.stderr
+    counts = {line.split()[0]: line.split()[-1] for line in result.stdout.splitlines() if line.startswith('  ')}
+    return tmp_path / 'run', counts
+
+
+def test_bots_and_personal_data_are_dropped(run_with_log):
+    run, counts = run_with_log
+    assert counts['bot'] == '30'
+    assert counts['personal'] == '1'
+    text = (run / 'log_pairs.jsonl').read_text()
+    assert 'asap' in text
+    assert 'mail' not in text
+    assert '"x1"' not in text
+
+
+def test_newest_searches_are_held_out(run_with_log):
+    run, _ = run_with_log
+    result = cli('run', '--until', 'negatives', '--run', run) # The run remembers its log
+    assert result.returncode == 0, result.stderr
+    split = json.loads((run / 'split.json').read_text())
+    newest = {record['query'] for record in split['newest_searches']}
+    heldout = {record['query'] for record in read_jsonl(run / 'heldout_searches.jsonl')}
+    trained = {pair['query'] for pair in split['train']}
+    assert newest
+    assert newest <= heldout
+    assert not heldout & trained
+    assert any('asap' in query for query in trained)
+
+
+def test_skipped_results_replace_mined_negatives(own, log, tmp_path):
+    run = tmp_path / 'run'
+    result = cli('run', '--until', 'negatives', '--run', run, *own, '--set', f'logs.file="{log}"',
+                 '--set', 'negatives.miner="random"', '--set', 'split.heldout_titles=.05')
+    assert result.returncode == 0, result.stderr
+    family_of = json.loads((run / 'families.json').read_text())['family']
+    split = json.loads((run / 'split.json').read_text())
+    heldout = {family_of[id] for query in split['heldout_titles'] for id in query['ids']}
+    skipped = family_of['11/3']
+    negatives = [group['negatives'] for group in read_jsonl(run / 'training_pairs.jsonl')
+                 if 'asap' in group['query'] and family_of[group['id']] != skipped]
+    assert negatives
+    if skipped in heldout: assert ['11/3'] not in negatives
+    else: assert negatives.count(['11/3']) > len(negatives) / 2
+
 
 @pytest.mark.parametrize('text, says', [
-    ('', 'bad.jsonl'), ('{"query": "a"}\n', 'shown'), ('{"query": "a", "shown": ["1"], "time": "soon", "session": "s"}\n', "'soon'"),
-    ('{"query": "a", "shown": ["9"], "picked": "9", "time": 1, "session": "s"}\n', 'no pick of a catalog entry'), ('{"query"', 'row 1')])
+    ('', 'bad.jsonl'),
+    ('{"query": "a"}\n', 'shown'),
+    ('{"query": "a", "shown": ["1"], "time": "soon", "session": "s"}\n', "'soon'"),
+    ('{"query": "a", "shown": ["9"], "picked": "9", "time": 1, "session": "s"}\n', 'no pick of a catalog entry'),
+    ('{"query"', 'row 1'),
+])
 def test_bad_logs(text, says, own, tmp_path):
-    (tmp_path/'bad.jsonl').write_text(text)
-    r = cli('logs', tmp_path/'bad.jsonl', '--run', tmp_path/'r', *own)
-    assert r.returncode == 2 and says in r.stderr and 'Traceback' not in r.stderr, r.stderr
+    (tmp_path / 'bad.jsonl').write_text(text)
+    result = cli('logs', tmp_path / 'bad.jsonl', '--run', tmp_path / 'run', *own)
+    assert result.returncode == 2
+    assert says in result.stderr
+    assert 'Traceback' not in result.stderr
+
 
 def test_pairs_need_a_run(tmp_path):
-    r = cli('pairs', tmp_path/'x.jsonl', '--run', tmp_path/'none')
-    assert r.returncode == 2 and 'embedding-search negatives' in r.stderr
+    result = cli('pairs', tmp_path / 'x.jsonl', '--run', tmp_path / 'none')
+    assert result.returncode == 2
+    assert 'embedding-search run --until negatives' in result.stderr

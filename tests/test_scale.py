@@ -1,62 +1,127 @@
-"Growing past one machine: Milvus Lite and a local Ray cluster, both real."
-import json, subprocess, sys
+"Catalogs for more than one machine: Milvus Lite and a local Ray cluster, both real."
+import json
+import subprocess
+import sys
 from pathlib import Path
-import numpy as np, pytest
-from embedding_search.catalog import read_jsonl
-from embedding_search.encode import top_k
-from embedding_search.static import TitleEncoder
-from embedding_search.milvus import MilvusStore
-from embedding_search.serve import Live, make_app
-from embedding_search.store import Store
+
+import numpy as np
+import pandas as pd
+import pytest
+from fastapi.testclient import TestClient
+
+from embedding_search.data.records import read_jsonl
+from embedding_search.model.encoders import top_k
+from embedding_search.model.search_encoders import TitleEncoder
+from embedding_search.search.milvus import MilvusStore
+from embedding_search.search.service import HotSwapSearcher, make_app
+from embedding_search.search.store import Store
+
+SCRIPT = Path(__file__).parent.parent / 'scale' / 'encode.py'
+
 
 @pytest.fixture(scope='module')
-def catalog(run): return read_jsonl(run/'catalog.jsonl'), json.loads((run/'families.json').read_text())['family']
+def rows(run): return read_jsonl(run / 'catalog.jsonl')
+
 
 @pytest.fixture(scope='module')
-def milvus(run, catalog, tmp_path_factory):
-    st = MilvusStore(str(tmp_path_factory.mktemp('milvus')/'m.db'), run/'model')
-    v = st.build(*catalog); st.activate(v['name'])
-    return st
+def family_of(run): return json.loads((run / 'families.json').read_text())['family']
 
-def test_milvus_finds_what_files_find(milvus, run, catalog, tmp_path):
-    files = Store(tmp_path/'s', create=True); files.build(*catalog, run/'model'); files.activate('1')
-    a, b = files.searcher(), milvus.searcher()
-    for q in ('fix the radiator', 'new clutch', 'dirty battery', 'belt'):
-        for kw in (dict(grouped=False), dict(grouped=False, category='clutch')):
-            x, y = (s.search(q, 5, 'dense', **kw) for s in (a, b))
-            assert [h['id'] for h in x] == [h['id'] for h in y] and np.allclose([h['score'] for h in x], [h['score'] for h in y], atol=2e-3)
-        assert a.search(q, 1)[0]['id'] == b.search(q, 1)[0]['id']
 
-def test_service_switches_on_milvus(milvus, catalog):
-    from fastapi.testclient import TestClient
-    live = Live(store=milvus, every=999); web = TestClient(make_app(live))
-    first = web.get('/search?q=fix+the+radiator&k=1').json(); assert first['hits'][0]['title'] == 'Repair of radiator' and first['version'] == milvus.active()
-    rows, fam = catalog
-    v = milvus.build([dict(r, title='Overhaul of radiator') if r['title'] == 'Repair of radiator' else r for r in rows], fam); milvus.activate(v['name'])
-    assert live.refresh()
-    second = web.get('/search?q=radiator+overhaul&k=1').json(); assert second['hits'][0]['title'] == 'Overhaul of radiator' and second['version'] == v['name'] != first['version']
-    milvus.rollback(); assert live.refresh() and live.searcher.version == first['version']
-    live.stopped.set()
+@pytest.fixture(scope='module')
+def milvus(run, rows, family_of, tmp_path_factory):
+    "A store in Milvus Lite with one version, which is active."
+    store = MilvusStore(str(tmp_path_factory.mktemp('milvus') / 'm.db'), run / 'model')
+    store.activate(store.build(rows, family_of)['name'])
+    return store
 
-def test_a_dropped_build_is_no_version(milvus):
-    "What a killed build leaves is not listed, and goes with the next gc."
+
+@pytest.fixture(scope='module')
+def file_store(run, rows, family_of, tmp_path_factory):
+    "A store of files with the same version."
+    store = Store(tmp_path_factory.mktemp('files') / 's', create=True)
+    store.build(rows, family_of, run / 'model')
+    store.activate('1')
+    return store
+
+
+@pytest.mark.parametrize('query', ['fix the radiator', 'new clutch', 'dirty battery', 'belt'])
+def test_milvus_finds_what_files_find(milvus, file_store, query):
+    searchers = (file_store.searcher(), milvus.searcher())
+    for category in (None, 'clutch'):
+        expected, found = (s.search(query, 5, 'dense', category=category, grouped=False) for s in searchers)
+        assert [hit['id'] for hit in found] == [hit['id'] for hit in expected]
+        assert np.allclose([hit['score'] for hit in found], [hit['score'] for hit in expected], atol=2e-3)
+    expected, found = (s.search(query, 1)[0]['id'] for s in searchers)
+    assert found == expected
+
+
+def test_the_service_switches_on_milvus(milvus, rows, family_of):
+    current = HotSwapSearcher(store=milvus, every=999)
+    client = TestClient(make_app(current))
+    first = client.get('/search?q=fix+the+radiator&k=1').json()
+    assert first['hits'][0]['title'] == 'Repair of radiator'
+    assert first['version'] == milvus.active()
+
+    new_rows = [dict(row, title=row['title'].replace('Repair of', 'Overhaul of')) for row in rows]
+    version = milvus.build(new_rows, family_of)['name']
+    milvus.activate(version)
+    assert current.refresh()
+    second = client.get('/search?q=radiator+overhaul&k=1').json()
+    assert second['hits'][0]['title'] == 'Overhaul of radiator'
+    assert second['version'] == version
+
+    milvus.rollback()
+    assert current.refresh()
+    assert current.searcher.version == first['version']
+    current.stopped.set()
+
+
+def test_what_a_killed_build_left_is_removed(milvus):
     milvus.client.create_collection('titles_part', dimension=4)
-    assert all('part' not in v['name'] for v in milvus.versions())
-    milvus.gc(); assert not milvus.client.has_collection('titles_part')
+    assert not any('part' in version['name'] for version in milvus.versions())
+    milvus.gc()
+    assert not milvus.client.has_collection('titles_part')
 
-def test_ray_encodes_and_mines(run, catalog, tmp_path):
-    import pandas as pd
-    rows, script = catalog[0], Path(__file__).parent.parent/'scale'/'encode.py'
-    for i in range(3): (tmp_path/'titles').mkdir(exist_ok=True); pd.DataFrame([dict(id=r['id'], title=r['title']) for r in rows[i::3]]).to_parquet(tmp_path/'titles'/f'{i}.parquet')
-    queries = read_jsonl(run/'queries.jsonl')[:20]
-    pd.DataFrame(queries)[['query','id']].to_parquet(tmp_path/'q.parquet')
-    ray = lambda *args: subprocess.run([sys.executable, str(script), *map(str, args), '--model', str(run/'model')], check=True, capture_output=True, text=True, timeout=200)
-    ray('encode', '--titles', tmp_path/'titles', '--out', tmp_path/'v'); ray('mine', '--vectors', tmp_path/'v', '--queries', tmp_path/'q.parquet', '--out', tmp_path/'c')
-    v, enc = pd.read_parquet(tmp_path/'v'), TitleEncoder.load(run/'model')
-    assert sorted(v['id']) == sorted(r['id'] for r in rows)
-    x = np.stack(v['vector']).astype(np.float32); assert (x*enc.encode(v['title'].tolist())).sum(1).min() > .95
-    found = pd.read_parquet(tmp_path/'c').set_index('query'); ids = v['id'].to_numpy()
-    s, i = top_k(enc.encode([q['query'] for q in queries], 'query', batch=32), x, len(x))
-    for n,q in enumerate(queries):
-        right = s[n][ids[i[n]] == q['id']][0]; want = [d for d,sc in zip(ids[i[n]], s[n]) if d != q['id'] and sc <= right-.05*abs(right)][:50]
-        assert set(found.loc[n]['ids']) == set(want) and q['id'] not in want
+
+def run_ray(run, *args):
+    command = [sys.executable, SCRIPT, *args, '--model', run / 'model']
+    subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True, timeout=200)
+
+
+@pytest.fixture(scope='module')
+def ray_folder(run, rows, tmp_path_factory):
+    "Titles in three files, 20 queries, and what Ray made of them."
+    folder = tmp_path_factory.mktemp('ray')
+    (folder / 'titles').mkdir()
+    titles = pd.DataFrame(rows)[['id', 'title']]
+    for i in range(3): titles.iloc[i::3].to_parquet(folder / 'titles' / f'{i}.parquet')
+    queries = pd.DataFrame(read_jsonl(run / 'queries.jsonl')[:20])[['query', 'id']]
+    queries.to_parquet(folder / 'queries.parquet')
+    run_ray(run, 'encode', '--titles', folder / 'titles', '--out', folder / 'vectors')
+    run_ray(run, 'mine', '--vectors', folder / 'vectors', '--queries', folder / 'queries.parquet',
+            '--out', folder / 'negatives')
+    return folder
+
+
+def test_ray_encodes_every_title(ray_folder, run, rows):
+    encoded = pd.read_parquet(ray_folder / 'vectors')
+    assert sorted(encoded['id']) == sorted(row['id'] for row in rows)
+    vectors = np.stack(encoded['vector']).astype(np.float32)
+    expected = TitleEncoder.load(run / 'model').encode(encoded['title'].tolist())
+    assert (vectors * expected).sum(1).min() > .95 # Batches differ, so INT8 vectors do too
+
+
+def test_ray_mines_what_one_machine_mines(ray_folder, run):
+    encoded = pd.read_parquet(ray_folder / 'vectors')
+    ids = encoded['id'].to_numpy()
+    vectors = np.stack(encoded['vector']).astype(np.float32)
+    pairs = pd.read_parquet(ray_folder / 'queries.parquet')
+    query_vectors = TitleEncoder.load(run / 'model').encode(pairs['query'].tolist(), 'query', batch=32)
+    scores, order = top_k(query_vectors, vectors, len(vectors))
+    mined = pd.read_parquet(ray_folder / 'negatives').set_index('query')
+    for n, answer in enumerate(pairs['id']):
+        ranked = ids[order[n]]
+        score = scores[n][ranked == answer][0]
+        limit = score - .05 * abs(score)
+        expected = ranked[(ranked != answer) & (scores[n] <= limit)][:50]
+        assert set(mined.loc[n]['ids']) == set(expected)

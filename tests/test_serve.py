@@ -1,237 +1,438 @@
-"The service as clients meet it: real processes, real sockets."
-import json, os, re, signal, socket, subprocess, sys, threading, time, urllib.error, urllib.request
+"The service as clients meet it: real processes and real sockets."
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
-import numpy as np, pytest
-from embedding_search.catalog import read_jsonl
-from embedding_search.static import QueryEncoder
-from embedding_search.store import Store
+from queue import Empty, Queue
 
-def free_port():
-    with socket.socket() as s: s.bind(('127.0.0.1', 0)); return s.getsockname()[1]
+import httpx
+import numpy as np
+import pytest
+from conftest import COMMAND
+from openai import NotFoundError, OpenAI
+
+from embedding_search.data.records import read_jsonl
+from embedding_search.model.search_encoders import QueryEncoder
+from embedding_search.search.store import Store
+
+Answer = namedtuple('Answer', 'status headers body')
+
 
 class Server:
-    "`embedding-search serve`, stopped at the end of a `with`."
+    "Run `embedding-search serve` on a free port for the time of a `with`."
     def __init__(self, *args, **env):
-        self.port = free_port(); self.url = f'http://127.0.0.1:{self.port}'
-        cmd = [str(Path(sys.executable).parent/'embedding-search'), 'serve', '--port', self.port, *args]
-        self.p = subprocess.Popen(list(map(str, cmd)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | env, start_new_session=True)
-        self.lines = []; self.reader = threading.Thread(target=lambda: self.lines.extend(l.decode() for l in self.p.stderr), daemon=True); self.reader.start()
+        command = [COMMAND, 'serve', '--port', '0', *map(str, args)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                        env=os.environ | env, start_new_session=True)
+        self.printed = Queue()
+        self.log = []
+        self.readers = [threading.Thread(target=self._read_output, daemon=True),
+                        threading.Thread(target=self._read_log, daemon=True)]
+        for reader in self.readers: reader.start()
+
+    def _read_output(self):
+        for line in self.process.stdout: self.printed.put(line)
+
+    def _read_log(self):
+        self.log.extend(self.process.stderr)
+
     def __enter__(self):
+        try: line = self.printed.get(timeout=60)
+        except Empty: raise AssertionError(f'did not start: {self.log}') from None
+        self.url = re.search(r'http://127\.0\.0\.1:\d+', line)[0]
+        self.port = int(self.url.rsplit(':', 1)[1])
         for _ in range(1200):
-            try: self.get('/health'); return self
-            except OSError: assert self.p.poll() is None, self.lines; time.sleep(.05)
-        raise AssertionError('did not start')
+            try:
+                self.get('/health')
+                return self
+            except OSError:
+                assert self.process.poll() is None, self.log
+                time.sleep(.05)
+        raise AssertionError('did not answer')
+
     def __exit__(self, *_):
-        if self.p.poll() is None: os.killpg(self.p.pid, signal.SIGTERM)
-        try: self.p.wait(20)
-        except subprocess.TimeoutExpired: os.killpg(self.p.pid, signal.SIGKILL); raise
-        self.reader.join(5)
+        if self.process.poll() is None: os.killpg(self.process.pid, signal.SIGTERM)
+        try: self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise
+        for reader in self.readers: reader.join(5)
+
     def call(self, path, data=None, **headers):
-        "Status, headers, body."
-        r = urllib.request.Request(self.url+path, data, {k.replace('_', '-'): v for k,v in headers.items()} | ({'content-type': 'application/json'} if data is not None else {}))
+        headers = {name.replace('_', '-'): value for name, value in headers.items()}
+        if data is not None: headers['content-type'] = 'application/json'
+        request = urllib.request.Request(self.url + path, data, headers)
         try:
-            with urllib.request.urlopen(r, timeout=30) as f: return f.status, f.headers, f.read()
-        except urllib.error.HTTPError as e: return e.code, e.headers, e.read()
-    def get(self, path): return self.call(path)[2]
-    def json(self, path, x=None, **headers): return json.loads(self.call(path, None if x is None else json.dumps(x).encode(), **headers)[2])
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return Answer(answer.status, answer.headers, answer.read())
+        except urllib.error.HTTPError as e: return Answer(e.code, e.headers, e.read())
+
+    def get(self, path): return self.call(path).body
+
+    def json(self, path, body=None, **headers):
+        data = None if body is None else json.dumps(body).encode()
+        return json.loads(self.call(path, data, **headers).body)
+
 
 @pytest.fixture(scope='module')
 def store(run, tmp_path_factory):
     "Two versions that answer differently; the first is active."
-    st = Store(tmp_path_factory.mktemp('serve')/'s', create=True)
-    rows, fam = read_jsonl(run/'catalog.jsonl'), json.loads((run/'families.json').read_text())['family']
-    st.build(rows, fam, run/'model'); st.activate('1')
-    st.build([dict(r, title='Overhaul of '+r['title'].split(' of ')[1]) if r['title'].startswith('Repair') else r for r in rows], fam, run/'model')
-    return st
+    versions = Store(tmp_path_factory.mktemp('serve') / 's', create=True)
+    rows = read_jsonl(run / 'catalog.jsonl')
+    family_of = json.loads((run / 'families.json').read_text())['family']
+    versions.build(rows, family_of, run / 'model')
+    versions.activate('1')
+    other = [dict(row, title=row['title'].replace('Repair of', 'Overhaul of')) for row in rows]
+    versions.build(other, family_of, run / 'model')
+    return versions
+
 
 @pytest.fixture(scope='module')
 def web(store, tmp_path_factory):
     "One server for the tests that change nothing."
-    with Server('--store', store.folder, '--events', tmp_path_factory.mktemp('events')/'clicks.jsonl') as s: yield s
+    events = tmp_path_factory.mktemp('events') / 'clicks.jsonl'
+    with Server('--store', store.folder, '--events', events) as server: yield server
 
-def test_run_without_a_store(run):
-    with Server('--run', run) as s:
-        assert s.json('/search?q=fix+the+radiator&k=1')['hits'][0]['title'] == 'Repair of radiator'
-        assert b'Find it by what you would call it' in s.get('/')
-        listening = {l.split()[1].split(':')[0] for l in Path('/proc/net/tcp').read_text().splitlines()[1:] if l.split()[1].endswith(f':{s.port:04X}') and l.split()[3] == '0A'}
-        assert listening == {'0100007F'}, 'bound to localhost and nothing else'
 
-def test_search(web, store, run):
-    a = web.json('/search?q=fix+the+radiator&k=3'); assert a['version'] == store.active() and a['hits'][0]['title'] == 'Repair of radiator'
-    assert web.json('/search', dict(query='fix the radiator', k=3)) == a
-    assert {h['category'] for h in web.json('/search', dict(query='new', category='clutch'))['hits']} == {'clutch'}
-    grouped, flat = (web.json('/search', dict(query='brake pads', k=8, grouped=g))['hits'] for g in (True, False))
-    assert not any(h['variants'] for h in flat) and len(flat) == 8
-    assert [h['id'] for h in web.json('/search', dict(query='fix the radiator', k=5, mode='static'))['hits']] == [h['id'] for h in store.searcher().search('fix the radiator', 5, 'static')]
-    for mode in ('dense','static','keyword'): assert web.json('/search', dict(query='clutch', mode=mode))['hits'][0]['tier'] == mode
+def hit_ids(answer): return [hit['id'] for hit in answer['hits']]
 
-def test_embed_as_text_embeddings_inference(web, run):
-    v = web.json('/embed', dict(inputs=['new clutch', 'dirty battery']))
-    assert np.allclose(v, QueryEncoder.load(run/'model').encode(['new clutch','dirty battery'], 'query', batch=1), atol=1e-6)
+
+def test_a_run_is_served_without_a_store(run):
+    with Server('--run', run) as server:
+        assert server.json('/search?q=fix+the+radiator&k=1')['hits'][0]['title'] == 'Repair of radiator'
+        assert b'<input' in server.get('/')
+
+
+@pytest.mark.skipif(not Path('/proc/net/tcp').exists(), reason='needs /proc')
+def test_it_listens_on_localhost_only(web):
+    addresses = set()
+    for line in Path('/proc/net/tcp').read_text().splitlines()[1:]:
+        _, local, _, state, *_ = line.split()
+        address, port = local.split(':')
+        if state == '0A' and port == f'{web.port:04X}': addresses.add(address)
+    assert addresses == {'0100007F'}
+
+
+def test_search_answers_from_the_active_version(web, store):
+    answer = web.json('/search?q=fix+the+radiator&k=3')
+    assert answer['version'] == store.active()
+    assert answer['hits'][0]['title'] == 'Repair of radiator'
+    assert web.json('/search', dict(query='fix the radiator', k=3)) == answer
+
+
+def test_search_in_a_category(web):
+    answer = web.json('/search', dict(query='new', category='clutch'))
+    assert {hit['category'] for hit in answer['hits']} == {'clutch'}
+
+
+def test_search_without_grouping_returns_single_rows(web):
+    answer = web.json('/search', dict(query='brake pads', k=8, grouped=False))
+    assert len(answer['hits']) == 8
+    assert not any(hit['variants'] for hit in answer['hits'])
+
+
+@pytest.mark.parametrize('mode', ['hybrid', 'dense', 'ngram', 'keyword'])
+def test_every_mode_answers_like_the_library(web, store, mode):
+    answer = web.json('/search', dict(query='fix the radiator', k=5, mode=mode))
+    expected = store.searcher('1').search('fix the radiator', 5, mode)
+    assert hit_ids(answer) == [hit['id'] for hit in expected]
+    assert {hit['tier'] for hit in answer['hits']} == {mode}
+
+
+def test_embed_has_the_format_of_text_embeddings_inference(web, run):
+    vectors = web.json('/embed', dict(inputs=['new clutch', 'dirty battery']))
+    expected = QueryEncoder.load(run / 'model').encode(['new clutch', 'dirty battery'], 'query', batch=1)
+    assert np.allclose(vectors, expected, atol=1e-6)
     assert len(web.json('/embed', dict(inputs='one', dimensions=32))[0]) == 32
     info = web.json('/info')
-    assert {'model_id','model_sha','model_dtype','model_type','max_concurrent_requests','max_input_length','max_batch_tokens','max_client_batch_size','auto_truncate','version'} <= set(info) and info['rows'] == 48
-    assert web.call('/health')[0] == 200 and web.get('/health') == b''
+    expected = {'model_id', 'model_sha', 'model_dtype', 'model_type', 'max_concurrent_requests', 'max_input_length',
+                'max_batch_tokens', 'max_client_batch_size', 'auto_truncate', 'version'}
+    assert expected <= set(info)
+    assert info['rows'] == 48
 
-def test_openai_client(web, run):
-    from openai import NotFoundError, OpenAI
-    client = OpenAI(base_url=web.url+'/v1', api_key='none', max_retries=0)
-    r = client.embeddings.create(model='embedding-search', input=['new clutch', 'dirty battery'])  # the client asks for base64
-    want = QueryEncoder.load(run/'model').encode(['new clutch','dirty battery'], 'query', batch=1)
-    assert np.allclose([d.embedding for d in r.data], want, atol=1e-6) and r.usage.total_tokens > 4
-    assert np.allclose(client.embeddings.create(model=r.model, input='new clutch', encoding_format='float').data[0].embedding, want[0], atol=1e-6)
-    assert len(client.embeddings.create(model=r.model, input='x', dimensions=64).data[0].embedding) == 64
+
+def test_health_answers_nothing_but_200(web):
+    assert web.call('/health').status == 200
+    assert web.get('/health') == b''
+
+
+def test_the_client_of_openai_works(web, run):
+    client = OpenAI(base_url=web.url + '/v1', api_key='none', max_retries=0)
+    texts = ['new clutch', 'dirty battery']
+    answer = client.embeddings.create(model='embedding-search', input=texts) # The client asks for base64
+    expected = QueryEncoder.load(run / 'model').encode(texts, 'query', batch=1)
+    assert np.allclose([item.embedding for item in answer.data], expected, atol=1e-6)
+    assert answer.usage.total_tokens > 4
+    floats = client.embeddings.create(model=answer.model, input='new clutch', encoding_format='float')
+    assert np.allclose(floats.data[0].embedding, expected[0], atol=1e-6)
+    short = client.embeddings.create(model=answer.model, input='x', dimensions=64)
+    assert len(short.data[0].embedding) == 64
     with pytest.raises(NotFoundError): client.embeddings.create(model='embedding-search@0000', input='x')
 
-def test_a_query_alone_and_in_a_crowd(web):
-    "The same vector, whoever else is searching."
+
+def test_a_vector_does_not_depend_on_other_texts(web):
     alone = web.json('/embed', dict(inputs='timing belt'))
-    assert web.json('/embed', dict(inputs=['a much longer text that would pad the batch '*3, 'timing belt', 'x']))[1] == alone[0]
+    longer = 'a much longer text that would pad the batch ' * 3
+    assert web.json('/embed', dict(inputs=[longer, 'timing belt', 'x']))[1] == alone[0]
 
-def test_refusals(web):
-    huge = b'{"query": "' + b'x'*10_000_000 + b'"}'
-    for path,data,status,says in [('/search', huge, 413, '1,000,000 bytes'), ('/embed', json.dumps(dict(inputs=['x']*1000)).encode(), 413, '32 are allowed'),
-                                  ('/search', json.dumps(dict(query='x'*5000)).encode(), 413, '2,000 are allowed'), ('/search', b'{"query"', 422, 'JSON'), ('/search', b'\xff', 400, 'not JSON'), ('/nowhere', b'{}', 404, 'Not Found')]:
-        s, h, body = web.call(path, data); e = json.loads(body)
-        assert s == status and says in e['error'] and 'Traceback' not in e['error'] and '/' not in e['error'].replace('and/or', ''), (path, s, e)
-    assert web.call('/search')[0] == 422 and web.call('/search?q=x&k=0')[0] == 422
-    assert web.call('/health')[0] == 200
 
-def test_chunked_body_over_the_limit(web):
+@pytest.mark.parametrize('path, data, status, message', [
+    ('/search', b'{"query": "' + b'x' * 10_000_000 + b'"}', 413, '1,000,000 bytes'),
+    ('/embed', json.dumps(dict(inputs=['x'] * 1000)).encode(), 413, '32 are allowed'),
+    ('/search', json.dumps(dict(query='x' * 5000)).encode(), 413, '2,000 are allowed'),
+    ('/search', b'{"query"', 422, 'JSON'),
+    ('/search', b'\xff', 400, 'not JSON'),
+    ('/nowhere', b'{}', 404, 'Not Found'),
+], ids=['large body', 'many texts', 'long query', 'half JSON', 'not UTF-8', 'unknown path'])
+def test_errors_say_what_is_wrong(web, path, data, status, message):
+    answer = web.call(path, data)
+    error = json.loads(answer.body)['error']
+    assert answer.status == status
+    assert message in error
+    assert 'Traceback' not in error
+    assert '/' not in error
+    assert web.call('/health').status == 200
+
+
+def test_a_link_is_validated_too(web):
+    assert web.call('/search').status == 422
+    assert web.call('/search?q=x&k=0').status == 422
+
+
+def test_a_chunked_body_over_the_limit_is_refused(web):
     def chunks():
-        for _ in range(40): yield b'x'*50_000
-    import httpx
-    r = httpx.post(web.url+'/search', content=chunks(), headers={'content-type': 'application/json'}); assert r.status_code == 413, r.text
+        for _ in range(40): yield b'x' * 50_000
+    answer = httpx.post(web.url + '/search', content=chunks(), headers={'content-type': 'application/json'})
+    assert answer.status_code == 413, answer.text
 
-def test_fuzzed_bodies(web):
-    rng = np.random.default_rng(0); good = json.dumps(dict(query='new clutch', k=3, mode='dense', category=None)).encode()
-    seen = set()
-    for path in ('/search','/embed','/v1/embeddings','/events'):
-        for _ in range(60):
-            b = bytearray(good)
-            for _ in range(rng.integers(1, 6)): b[rng.integers(len(b))] = rng.integers(256)
-            seen.add(web.call(path, bytes(b[:rng.integers(1, len(b)+1)]))[0])
-    assert seen <= {200,400,404,413,422}, seen
-    assert web.call('/health')[0] == 200
 
-def test_headers_and_no_cross_origin(web):
-    _, h, _ = web.call('/search?q=x', origin='https://evil.example')
-    assert h['x-content-type-options'] == 'nosniff' and h['x-frame-options'] == 'DENY' and h['cache-control'] == 'no-store' and 'access-control-allow-origin' not in h and 'server' not in h
+@pytest.mark.parametrize('path', ['/search', '/embed', '/v1/embeddings', '/events'])
+def test_mutated_bodies_are_refused_or_answered(web, path):
+    rng = np.random.default_rng(0)
+    good = json.dumps(dict(query='new clutch', k=3, mode='dense', category=None)).encode()
+    statuses = set()
+    for _ in range(60):
+        body = bytearray(good)
+        for _ in range(rng.integers(1, 6)): body[rng.integers(len(body))] = rng.integers(256)
+        statuses.add(web.call(path, bytes(body[:rng.integers(1, len(body) + 1)])).status)
+    assert statuses <= {200, 400, 404, 413, 422}, statuses
+    assert web.call('/health').status == 200
 
-def test_metrics(web, store):
+
+def test_security_headers_and_no_cross_origin(web):
+    headers = web.call('/search?q=x', origin='https://evil.example').headers
+    assert headers['x-content-type-options'] == 'nosniff'
+    assert headers['x-frame-options'] == 'DENY'
+    assert headers['cache-control'] == 'no-store'
+    assert 'access-control-allow-origin' not in headers
+    assert 'server' not in headers
+
+
+def test_metrics_have_all_stages(web, store):
     web.json('/search?q=x')
     text = web.get('/metrics').decode()
-    for stage in ('queue','encode','search','request'): assert re.search(rf'embedding_search_seconds_bucket{{le="0.25",stage="{stage}"}} [1-9]', text)
-    assert f'embedding_search_version_served{{version="{store.active()}"}} 1.0' in text and 'embedding_search_queue_depth' in text
+    for stage in ('queue', 'encode', 'search', 'request'):
+        assert re.search(rf'embedding_search_seconds_bucket{{le="0.25",stage="{stage}"}} [1-9]', text)
+    assert f'embedding_search_version_served{{version="{store.active()}"}} 1.0' in text
+    assert 'embedding_search_queue_depth' in text
 
-def test_openapi_is_documented(web):
+
+def test_openapi_describes_every_path(web):
     api = web.json('/openapi.json')
-    assert {'/search','/embed','/info','/health','/metrics','/v1/embeddings','/events'} == set(api['paths'])
-    for name in ('SearchRequest','EmbedRequest','OpenAIRequest','Event'): assert api['components']['schemas'][name]['examples']
-    for path in ('/search','/embed','/v1/embeddings','/events'): assert {'200','413','422','429'} <= set(api['paths'][path]['post']['responses'])
+    paths = {'/search', '/embed', '/info', '/health', '/metrics', '/v1/embeddings', '/events'}
+    assert set(api['paths']) == paths
+    for name in ('SearchRequest', 'EmbedRequest', 'OpenAIRequest', 'Event'):
+        assert api['components']['schemas'][name]['examples']
+    for path in ('/search', '/embed', '/v1/embeddings', '/events'):
+        assert {'200', '413', '422', '429'} <= set(api['paths'][path]['post']['responses'])
 
-def test_schemathesis(web, tmp_path):
-    "Requests generated from the description: whatever is sent, no answer is a 5xx or other than described."
-    r = subprocess.run([str(Path(sys.executable).parent/'schemathesis'), 'run', web.url+'/openapi.json', '--checks', 'not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance',
-                        '--max-examples', '25', '--seed', '1', '--phases', 'examples,coverage,fuzzing', '--generation-database', 'none', '--no-color'], capture_output=True, text=True, cwd=tmp_path, timeout=170)
-    assert r.returncode == 0, r.stdout[-6000:]
-    assert web.call('/health')[0] == 200
 
-def test_events(store, tmp_path):
-    clicks = tmp_path/'c.jsonl'
-    with Server('--store', store.folder, '--events', clicks) as s:
-        assert s.json('/events', dict(query='fix it', shown=['06/2','05/2'], picked='06/2', session='a')) == {'recorded': True}
-    e = json.loads(clicks.read_text())
-    assert re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ', e.pop('time')) and e == dict(query='fix it', shown=['06/2','05/2'], picked='06/2', version=store.active(), session='a')
+def test_generated_requests_get_the_described_answers(web, tmp_path):
+    checks = 'not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance'
+    command = [str(Path(sys.executable).parent / 'schemathesis'), 'run', web.url + '/openapi.json', '--checks', checks,
+               '--max-examples', '25', '--seed', '1', '--phases', 'examples,coverage,fuzzing',
+               '--generation-database', 'none', '--no-color']
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=170)
+    assert result.returncode == 0, result.stdout[-6000:]
+    assert web.call('/health').status == 200
 
-def test_key_and_log(store, tmp_path):
-    with Server('--store', store.folder, EMBEDDING_SEARCH_API_KEY='s3cret') as s:
-        assert s.call('/search?q=hidden+words')[0] == 401 and s.call('/search?q=hidden+words', authorization='Bearer s3cres')[0] == 401
-        assert s.call('/search?q=hidden+words', authorization='Bearer s3cret')[0] == 200 and s.call('/health')[0] == 200
-    log = [json.loads(l) for l in s.lines if l.startswith('{')]
-    assert [l['status'] for l in log if l['path'] == '/search'] == [401,401,200] and 'hidden' not in ''.join(s.lines) and 's3cret' not in ''.join(s.lines)
-    with Server('--store', store.folder, '--set', 'serve.log_queries=true') as s: s.get('/search?q=hidden+words')
-    assert 'hidden' in ''.join(s.lines)
 
-def test_full_line_answers_429(store):
-    with Server('--store', store.folder, '--set', 'serve.queue=1') as s:
-        with ThreadPoolExecutor(24) as ex:
-            got = list(ex.map(lambda i: s.call('/embed', json.dumps(dict(inputs=[f'text {i} {j} '*8 for j in range(32)])).encode()), range(48)))
-        assert {g[0] for g in got} == {200,429}
-        refused = next(g for g in got if g[0] == 429)
-        assert int(refused[1]['retry-after']) >= 1 and json.loads(refused[2])['error_type'] == 'Overloaded'
-        assert s.call('/search?q=x')[0] == 200
+def test_events_are_written_to_the_click_log(store, tmp_path):
+    clicks = tmp_path / 'clicks.jsonl'
+    event = dict(query='fix it', shown=['06/2', '05/2'], picked='06/2', session='a')
+    with Server('--store', store.folder, '--events', clicks) as server:
+        assert server.json('/events', event) == {'recorded': True}
+    recorded = json.loads(clicks.read_text())
+    assert re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ', recorded.pop('time'))
+    assert recorded == event | dict(version=store.active())
 
-def load(s, seconds, found, stop=None):
-    "Search as fast as one connection does; every answer goes to `found`."
-    end = time.time()+seconds
-    while time.time() < end and not (stop and stop.is_set()):
-        try: found.append(s.call('/search?q=radiator+overhaul&k=3'))
-        except (OSError, HTTPException) as e: found.append((0, {}, repr(e)))
 
-def test_switch_under_load(store):
-    "Versions change while two workers answer: no failed request, and no answer that is not its version's."
-    want = {v['name']: [h['id'] for h in store.searcher(v['name']).search('radiator overhaul', 3)] + [store.searcher(v['name']).search('radiator overhaul', 3)[0]['title']] for v in store.versions()}
-    assert len({json.dumps(w) for w in want.values()}) == 2
-    found = []
-    with Server('--store', store.folder, '--workers', 2) as s:
-        threads = [threading.Thread(target=load, args=(s, 8, found)) for _ in range(4)]
-        for t in threads: t.start()
-        for name in ('2','1','2','1'): time.sleep(1.5); store.activate(name, force=True)
-        for t in threads: t.join()
+def test_a_key_is_required_and_never_logged(store):
+    with Server('--store', store.folder, EMBEDDING_SEARCH_API_KEY='s3cret') as server:
+        path = '/search?q=hidden+words'
+        keys = [{}, dict(authorization='Bearer s3cres'), dict(authorization='Bearer s3cret')]
+        assert [server.call(path, **key).status for key in keys] == [401, 401, 200]
+        assert server.call('/health').status == 200
+    log = ''.join(server.log)
+    requests = [json.loads(line) for line in server.log if line.startswith('{')]
+    assert [line['status'] for line in requests if line.get('path') == '/search'] == [401, 401, 200]
+    assert 'hidden' not in log
+    assert 's3cret' not in log
+
+
+def test_queries_are_logged_only_on_request(store):
+    with Server('--store', store.folder, '--set', 'service.log_queries=true') as server:
+        server.get('/search?q=hidden+words')
+    assert 'hidden' in ''.join(server.log)
+
+
+def test_a_full_queue_answers_429(store):
+    with Server('--store', store.folder, '--set', 'service.queue=1') as server:
+        def embed(n):
+            texts = [f'text {n} {i} ' * 8 for i in range(32)]
+            return server.call('/embed', json.dumps(dict(inputs=texts)).encode())
+
+        with ThreadPoolExecutor(24) as executor: answers = list(executor.map(embed, range(48)))
+        assert {answer.status for answer in answers} == {200, 429}
+        refused = next(answer for answer in answers if answer.status == 429)
+        assert int(refused.headers['retry-after']) >= 1
+        assert json.loads(refused.body)['error_type'] == 'Overloaded'
+        assert server.call('/search?q=x').status == 200
+
+
+def search_until(server, stop, answers):
+    "Search as fast as one connection does and append every answer."
+    while not stop.is_set():
+        try: answers.append(server.call('/search?q=radiator+overhaul&k=3'))
+        except (OSError, HTTPException) as e: answers.append(Answer(0, {}, repr(e)))
+
+
+def test_versions_switch_under_load(store):
+    "No request fails, and every answer is that of the version it names."
+    expected = {}
+    for version in store.versions():
+        hits = store.searcher(version['name']).search('radiator overhaul', 3)
+        expected[version['name']] = [hit['title'] for hit in hits]
+    one, two = expected.values()
+    assert one != two
+    answers = []
+    stop = threading.Event()
+    with Server('--store', store.folder, '--workers', 2) as server:
+        threads = [threading.Thread(target=search_until, args=(server, stop, answers)) for _ in range(4)]
+        for thread in threads: thread.start()
+        for name in ('2', '1', '2', '1'):
+            time.sleep(1.5)
+            store.activate(name, force=True)
+        time.sleep(1.5)
+        stop.set()
+        for thread in threads: thread.join()
         for _ in range(50):
-            if {s.json('/search?q=x')['version'] for _ in range(10)} == {store.active()}: break
+            if {server.json('/search?q=x')['version'] for _ in range(10)} == {store.active()}: break
             time.sleep(.1)
         else: raise AssertionError('not all workers switched')
-    assert {f[0] for f in found} == {200}, {f[0] for f in found}
+    assert {answer.status for answer in answers} == {200}
     versions = set()
-    for _,h,body in found:
-        a = json.loads(body); versions.add(a['version'])
-        assert h['x-index-version'] == a['version'] and [x['id'] for x in a['hits']] + [a['hits'][0]['title']] == want[a['version']]
-    assert versions == set(want)
+    for answer in answers:
+        body = json.loads(answer.body)
+        versions.add(body['version'])
+        assert answer.headers['x-index-version'] == body['version']
+        assert [hit['title'] for hit in body['hits']] == expected[body['version']]
+    assert versions == set(expected)
 
-def workers(pid):
-    "Python processes below `pid` that serve."
-    kids = subprocess.run(['ps', '-ww', '--ppid', str(pid), '-o', 'pid=,args='], capture_output=True, text=True).stdout.splitlines()
-    return [int(k.split()[0]) for k in kids if 'spawn_main' in k]
+
+def worker_pids(pid):
+    "List the worker processes below `pid`."
+    command = ['ps', '-ww', '--ppid', str(pid), '-o', 'pid=,args=']
+    lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    return [int(line.split()[0]) for line in lines if 'spawn_main' in line]
+
 
 def test_killed_worker_and_killed_build(store, run):
-    "kill -9 of a worker, of a build and of an activation, while others ask."
-    with Server('--store', store.folder, '--workers', 2) as s:
-        found, stop = [], threading.Event()
-        t = threading.Thread(target=load, args=(s, 60, found, stop)); t.start()
-        old = workers(s.p.pid); assert len(old) == 2
-        cli = [sys.executable, '-c', 'from embedding_search.cli import main; main()', 'index']
-        for args in (['build','--full','--run',str(run)], ['activate','2','--force']):
-            p = subprocess.Popen([*cli, *args, '--store', str(store.folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL); time.sleep(.8); p.kill(); p.wait()
-        before = len(found); assert before and {f[0] for f in found} == {200}
-        os.kill(old[0], signal.SIGKILL)
+    "SIGKILL hits a build, an activation and a worker while others search."
+    with Server('--store', store.folder, '--workers', 2) as server:
+        answers = []
+        stop = threading.Event()
+        thread = threading.Thread(target=search_until, args=(server, stop, answers))
+        thread.start()
+        workers = worker_pids(server.process.pid)
+        assert len(workers) == 2
+        for args in (['build', '--full', '--run', str(run)], ['activate', '2', '--force']):
+            process = subprocess.Popen([COMMAND, 'index', *args, '--store', str(store.folder)],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(.8)
+            process.kill()
+            process.wait()
+        n_before = len(answers)
+        assert n_before
+        assert {answer.status for answer in answers} == {200}
+        os.kill(workers[0], signal.SIGKILL)
         for _ in range(200):
-            now = workers(s.p.pid)
-            if len(now) == 2 and old[0] not in now: break
+            now = worker_pids(server.process.pid)
+            if len(now) == 2 and workers[0] not in now: break
             time.sleep(.1)
         else: raise AssertionError('no new worker')
-        time.sleep(1); stop.set(); t.join()
-        bad = [f for f in found if f[0] != 200]
-        assert len(bad) <= 1 and all(f[0] == 0 for f in bad) and len(found) > before+10, bad
+        time.sleep(1)
+        stop.set()
+        thread.join()
+        failed = [answer for answer in answers if answer.status != 200]
+        assert len(failed) <= 1, failed
+        assert all(answer.status == 0 for answer in failed), failed
+        assert len(answers) > n_before + 10
         store.activate('1', force=True)
 
-def test_stops_gracefully(store):
-    "After SIGTERM, what was asked before is answered."
-    with Server('--store', store.folder) as s:
-        found, body = [], json.dumps(dict(inputs=['a text of some length '*5]*32)).encode()
-        threads = [threading.Thread(target=lambda: found.append(s.call('/embed', body)[0])) for _ in range(6)]
-        for t in threads: t.start()
-        while not s.lines and b'embedding_search_queue_depth 0.0' in s.get('/metrics'): time.sleep(.005)
-        os.kill(s.p.pid, signal.SIGTERM)
-        for t in threads: t.join()
-        assert s.p.wait(20) in (0, -signal.SIGTERM)
-    assert found == [200]*6
 
-@pytest.mark.parametrize('args, says', [(['--store','nowhere'], 'no index store'), (['--site','nowhere'], 'no index.html'), (['--set','serve.queue=0'], 'serve.queue'),
-                                         (['--port','99999'], '65535'), (['--host','no.such.invalid'], 'choose another --port or --host'), (['--events','none/clicks.jsonl'], 'existing folder'), (['--workers','2','--events','.'], 'existing folder')])
-def test_bad_options(args, says, run, tmp_path):
-    r = subprocess.run([str(Path(sys.executable).parent/'embedding-search'), 'serve', '--run', str(run), *args], capture_output=True, text=True, cwd=tmp_path, timeout=60)
-    assert r.returncode == 2 and says in r.stderr and 'Traceback' not in r.stderr, r.stderr
+def test_sigterm_lets_running_requests_finish(store):
+    with Server('--store', store.folder) as server:
+        statuses = []
+        body = json.dumps(dict(inputs=['a text of some length ' * 5] * 32)).encode()
+        threads = [threading.Thread(target=lambda: statuses.append(server.call('/embed', body).status))
+                   for _ in range(6)]
+        for thread in threads: thread.start()
+        while b'embedding_search_queue_depth 0.0' in server.get('/metrics'): time.sleep(.005)
+        os.kill(server.process.pid, signal.SIGTERM)
+        for thread in threads: thread.join()
+        assert server.process.wait(20) in (0, -signal.SIGTERM)
+    assert statuses == [200] * 6
+
+
+def serve_and_fail(run, folder, *args):
+    "Start the service with wrong options and return what it says."
+    command = [COMMAND, 'serve', '--run', str(run), *args]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=60)
+    assert result.returncode == 2, result.stderr
+    assert 'Traceback' not in result.stderr
+    return result.stderr
+
+
+@pytest.mark.parametrize('args, message', [
+    (['--store', 'nowhere'], 'no index store'),
+    (['--site', 'nowhere'], 'no index.html'),
+    (['--set', 'service.queue=0'], 'service.queue'),
+    (['--port', '99999'], '65535'),
+    (['--port', '0', '--host', 'no.such.invalid'], 'choose another --port or --host'),
+    (['--port', '0', '--events', 'none/clicks.jsonl'], 'existing folder'),
+    (['--port', '0', '--workers', '2', '--events', '.'], 'existing folder'),
+], ids=['store', 'site', 'setting', 'port', 'host', 'events', 'events with workers'])
+def test_wrong_options_say_what_to_do(args, message, run, tmp_path):
+    assert message in serve_and_fail(run, tmp_path, *args)
+
+
+def test_a_port_in_use_says_so(run, tmp_path):
+    with socket.socket() as other:
+        other.bind(('127.0.0.1', 0))
+        other.listen()
+        port = other.getsockname()[1]
+        message = serve_and_fail(run, tmp_path, '--port', str(port))
+    assert f'127.0.0.1:{port} is in use by another program' in message
+    assert '--port' in message

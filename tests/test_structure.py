@@ -1,42 +1,124 @@
-"What holds for all notebooks together: order of imports, size of cells, links."
-import ast, json, re, statistics
+"Check what holds for all notebooks together: order of imports, size of cells, prose, links."
+import ast
+import importlib
+import json
+import re
+import statistics
+import subprocess
+import sys
 from pathlib import Path
+
 import pytest
 
-NBS = sorted(Path('nbs').glob('*.ipynb'))
-cells = {p.stem: json.loads(p.read_text())['cells'] for p in NBS}
-text = lambda c: ''.join(c['source'])
-module = {m[1]: stem for stem,cs in cells.items() for c in cs if (m := re.match(r'#\| default_exp (\w+)', text(c)))}
+sys.path.insert(0, str(Path(__file__).parents[1]/'tools'))
+from notebooks import find_notebooks, module_of, read_cells
 
-def exported(stem):
-    "Export cells of a notebook that hold more than imports, as lists of lines of code."
-    out = [[l for l in text(c).splitlines() if l.strip() and not l.startswith('#|')] for c in cells[stem] if c['cell_type'] == 'code' and re.match(r'#\|\s*export', text(c))]
-    return [x for x in out if not all(isinstance(n, (ast.Import, ast.ImportFrom)) for n in ast.parse('\n'.join(x)).body)]
+NOTEBOOKS = find_notebooks()
+CELLS = {path: read_cells(path) for path in NOTEBOOKS}
+NUMBER_OF = {module_of(path): int(path.name[:2]) for path in NOTEBOOKS if module_of(path)}
+DOCUMENTS = [*map(Path, ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'benchmarks/README.md')),
+             *Path('data').glob('*/README.md')]
+POSIX_ONLY = ['fcntl', 'resource', 'uvloop', 'pwd', 'grp', 'termios', 'pty']
 
-def test_imports_point_to_lower_numbers():
-    wrong = [(stem, n.module or n.names[0].name) for name,stem in module.items() for n in ast.walk(ast.parse(Path(f'embedding_search/{name}.py').read_text()))
-             if isinstance(n, ast.ImportFrom) and n.level == 1 and module.get(n.module, '99') >= stem]
+
+def module_path(name): return Path('embedding_search')/f"{name.replace('.', '/')}.py"
+
+
+def imported_modules(name):
+    "List the modules of this project that a module imports, wherever the import is."
+    package = name.split('.')[:-1]
+    for node in ast.walk(ast.parse(module_path(name).read_text())):
+        if not isinstance(node, ast.ImportFrom): continue
+        names = (node.module or '').split('.')
+        if node.level: yield '.'.join([*package[:len(package) - node.level + 1], *filter(None, names)])
+        elif names[0] == 'embedding_search': yield '.'.join(names[1:])
+
+
+def exported_cells(path):
+    "List the export cells of a notebook that hold more than imports, each as its lines of code."
+    for kind, source in CELLS[path]:
+        if kind != 'code' or not re.match(r'#\|\s*export', source): continue
+        lines = [line for line in source.splitlines() if line.strip() and not line.startswith('#|')]
+        statements = ast.parse('\n'.join(lines)).body
+        if not all(isinstance(statement, ast.Import | ast.ImportFrom) for statement in statements): yield lines
+
+
+def test_numbers_are_consecutive():
+    assert sorted(int(path.name[:2]) for path in NOTEBOOKS if path.stem != 'index') == list(range(len(NOTEBOOKS) - 1))
+
+
+@pytest.mark.parametrize('name', NUMBER_OF)
+def test_module_lies_in_the_folder_of_its_notebook(name):
+    path = next(path for path in NOTEBOOKS if module_of(path) == name)
+    assert path.parent/path.stem[3:] == Path('nbs')/name.replace('.', '/')
+    assert module_path(name).exists()
+
+
+@pytest.mark.parametrize('name', NUMBER_OF)
+def test_imports_point_to_lower_numbers(name):
+    wrong = [other for other in imported_modules(name) if NUMBER_OF.get(other, -1) >= NUMBER_OF[name]]
     assert not wrong
 
+
 def test_export_cells_are_short():
-    sizes = sorted(len(c) for stem in cells for c in exported(stem))
-    assert sizes[-1] <= 40, [(stem, len(c), c[0]) for stem in cells for c in exported(stem) if len(c) > 40]
-    assert statistics.median(sizes) <= 10 and sizes[int(.9*len(sizes))] <= 25
+    cells = [(path, lines) for path in NOTEBOOKS for lines in exported_cells(path)]
+    sizes = sorted(len(lines) for _, lines in cells)
+    assert sizes[-1] <= 40, [(str(path), lines[0]) for path, lines in cells if len(lines) > 40]
+    assert statistics.median(sizes) <= 15
+    assert sizes[int(.9 * len(sizes))] <= 28
 
-@pytest.mark.parametrize('stem', cells)
-def test_prose_between_code(stem):
-    "No more than three code cells in a row that a reader sees."
-    seen = ''.join('p' if c['cell_type'] != 'code' else 'c' for c in cells[stem] if not re.match(r'#\|\s*(hide|default_exp)', text(c)))
-    assert 'cccc' not in seen, f"{stem}: {max(map(len, seen.split('p')))} code cells in a row"
 
-def slug(title): return re.sub(r'[^\w\- ]', '', title.lower()).strip().replace(' ', '-')
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=str)
+def test_prose_between_code(path):
+    "No more than three visible code cells follow each other."
+    visible = [(kind, source) for kind, source in CELLS[path] if not re.match(r'#\|\s*(hide|default_exp)', source)]
+    letters = ''.join('c' if kind == 'code' else 'p' for kind, _ in visible)
+    longest = max(map(len, letters.split('p')))
+    assert longest <= 3, f'{path}: {longest} code cells in a row'
 
-@pytest.mark.parametrize('page', [*NBS, *map(Path, ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'benchmarks/README.md')), *Path('data').glob('*/README.md')], ids=str)
-def test_links_lead_somewhere(page):
-    said = '\n'.join(text(c) for c in cells[page.stem] if c['cell_type'] == 'markdown') if page.suffix == '.ipynb' else page.read_text()
-    said = re.sub(r'```.*?```', '', said, flags=re.S)
-    for link in re.findall(r'\]\(([^)\s]+)\)', said):
+
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=str)
+def test_no_stored_errors(path):
+    cells = json.loads(path.read_text())['cells']
+    assert not [output for cell in cells for output in cell.get('outputs', []) if output['output_type'] == 'error']
+
+
+def headings(document):
+    "List the anchors of a document."
+    titles = re.findall(r'^#+ (.+)$', prose_of(document), re.M)
+    return {re.sub(r'[^\w\- ]', '', title.lower()).strip().replace(' ', '-') for title in titles}
+
+
+def prose_of(document):
+    "Return the Markdown of a document without code blocks."
+    text = document.read_text()
+    if document.suffix == '.ipynb':
+        text = '\n'.join(source for kind, source in read_cells(document) if kind == 'markdown')
+    return re.sub(r'```.*?```', '', text, flags=re.S)
+
+
+@pytest.mark.parametrize('document', [*NOTEBOOKS, *DOCUMENTS], ids=str)
+def test_links_lead_somewhere(document):
+    for link in re.findall(r'\]\(([^)\s]+)\)', prose_of(document)):
         if link.startswith(('http://', 'https://')): continue
-        file, _, anchor = link.partition('#'); target = page.parent/file if file else page
-        assert target.exists(), f'{page}: {link}'
-        if anchor: assert anchor in {slug(h) for h in re.findall(r'^#+ (.+)$', '\n'.join(text(c) for c in cells[target.stem]) if target.suffix == '.ipynb' else target.read_text(), re.M)}, f'{page}: {link}'
+        file, _, anchor = link.partition('#')
+        target = document.parent/file if file else document
+        assert target.exists(), f'{document}: {link}'
+        if anchor: assert anchor in headings(target), f'{document}: {link}'
+
+
+def test_modules_import_without_posix():
+    "Every module imports on a system that has none of the POSIX-only modules."
+    code = f"""
+import importlib, sys
+for name in {POSIX_ONLY}: sys.modules[name] = None
+for name in {sorted(NUMBER_OF)}: importlib.import_module('embedding_search.' + name)
+"""
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_searcher_is_at_the_top():
+    package = importlib.import_module('embedding_search')
+    assert package.Searcher.__module__ == 'embedding_search.search.searcher'
+    assert not hasattr(package, 'absent')

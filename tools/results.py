@@ -1,17 +1,33 @@
-"Copy what runs measured to data/icd10cm/results, where notebooks and README read it."
-import json, sys
+"Copy what runs measured to data/icd10cm/results, where notebooks and README read it (`make results`)."
+import json
+import sys
 from pathlib import Path
 
-def tidy(m):
-    "Manifest without paths and reports."
-    return {k: {f: v[f] for f in ('seconds','peak_gib','counts','versions') if f in v} for k,v in m.items() if isinstance(v, dict) and 'seconds' in v}
+RESULTS = Path('data/icd10cm/results')
 
-for name in sys.argv[1:]:
+
+def tidy_manifest(manifest):
+    "Return the entries of the stages without fingerprints and paths."
+    stages = {name: entry for name, entry in manifest.items() if isinstance(entry, dict) and 'seconds' in entry}
+    fields = ('seconds', 'peak_gib', 'counts', 'versions')
+    return {name: {field: entry[field] for field in fields if field in entry} for name, entry in stages.items()}
+
+
+def copy_results(name):
+    "Write the results of one run into one file."
     run = Path('runs')/name
-    if not (run/'evaluation.json').exists(): print(f'{run}: not finished, skipped; make {name} first'); continue
+    if not (run/'evaluation.json').exists():
+        print(f'{run}: not finished, skipped; run `make {name}` first')
+        return
     manifest = json.loads((run/'manifest.json').read_text())
-    out = dict(manifest=tidy(manifest), train=json.loads((run/'train.json').read_text()), guard=json.loads((run/'guard.json').read_text()), evaluation=json.loads((run/'evaluation.json').read_text()),
-               settings=manifest['settings'])
-    path = Path('data/icd10cm/results')/f'{name}.json'
-    path.write_text(json.dumps(out, indent=1)+'\n')
+    results = dict(manifest=tidy_manifest(manifest))
+    for part in ('training', 'interpolation', 'evaluation'):
+        results[part] = json.loads((run/f'{part}.json').read_text())
+    results['settings'] = manifest['settings']
+    path = RESULTS/f'{name}.json'
+    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + '\n')
     print(f'{path}: {path.stat().st_size:,} bytes')
+
+
+if __name__ == '__main__':
+    for name in sys.argv[1:]: copy_results(name)

@@ -1,30 +1,75 @@
-"Run every notebook as a test, two at a time and each in its own process, then pytest; end with `N passed, N failed`."
-import os, re, subprocess, sys, tempfile, time
+"Run every notebook as a test and then pytest. End with the failed names and the line `N passed, N failed`."
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-os.environ.setdefault('HF_HUB_OFFLINE', '1')
-passed = failed = skipped = 0
+from notebooks import find_notebooks
+
+JOBS = 2 # Processes at a time
+ENV = os.environ | dict(HF_HUB_OFFLINE='1', OMP_NUM_THREADS='1', OMP_WAIT_POLICY='PASSIVE',
+                        TOKENIZERS_PARALLELISM='false')
+
 
 def python(*args):
-    "Run Python with a folder of its own for temporary files, which models fill with gigabytes."
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as tmp: return subprocess.run([sys.executable, *args], capture_output=True, text=True, env=os.environ | dict(TMPDIR=tmp))
+    "Run Python with a temporary folder of its own, which models fill with gigabytes."
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as tmp:
+        return subprocess.run([sys.executable, *args], capture_output=True, text=True, env=ENV | dict(TMPDIR=tmp))
 
-def run(nb):
-    "Outcome of one notebook."
+
+def run_notebook(path):
+    "Return the notebook, whether it passed, its seconds, and what it printed last."
     start = time.perf_counter()
-    r = python('-c', f'from nbdev.test import nbdev_test; nbdev_test(path={str(nb)!r}, n_workers=0, do_print=False)')
-    return nb, r.returncode == 0, time.perf_counter()-start, (r.stdout+r.stderr)[-6000:]
+    code = f'from nbdev.test import nbdev_test; nbdev_test(path={str(path)!r}, n_workers=0, do_print=False)'
+    result = python('-c', code)
+    return path, result.returncode == 0, time.perf_counter() - start, (result.stdout + result.stderr)[-6000:]
 
-with ThreadPoolExecutor(2) as pool:
-    for nb,ok,took,said in pool.map(run, sorted(Path('nbs').glob('*.ipynb'))):
-        passed, failed = passed+ok, failed+(not ok)
-        print(f"{'ok  ' if ok else 'FAIL'} {nb}  {took:.0f} s", flush=True)
-        if not ok: print(said, flush=True)
-r = python('-m', 'pytest', '-q', '-rs', '--durations=15', 'tests')
-print(r.stdout[-6000:], r.stderr[-2000:])
-n = {k: int(v) for v,k in re.findall(r'(\d+) (passed|failed|skipped|error)', r.stdout.splitlines()[-1] if r.stdout else '')}
-passed, skipped = passed+n.get('passed', 0), n.get('skipped', 0)
-failed += n.get('failed', 0)+n.get('error', 0)+(r.returncode not in (0, 1))
-print(f'{passed} passed, {failed} failed' + (f', {skipped} skipped' if skipped else ''))
-sys.exit(failed > 0)
+
+def run_notebooks():
+    "Run all notebooks, a few at a time; return how many passed and the names of those that failed."
+    passed, failed = 0, []
+    with ThreadPoolExecutor(JOBS) as pool:
+        for path, ok, seconds, output in pool.map(run_notebook, find_notebooks()):
+            print(f"{'ok  ' if ok else 'FAIL'} {path}  {seconds:.0f} s", flush=True)
+            if ok: passed += 1
+            else:
+                failed.append(str(path))
+                print(output, flush=True)
+    return passed, failed
+
+
+def run_pytest():
+    "Run pytest; return how many tests passed, the names of those that failed, and how many were skipped."
+    report = Path(tempfile.mkdtemp())/'junit.xml'
+    result = python('-m', 'pytest', '-q', '-rs', '-n', str(JOBS), '--dist', 'loadfile', '--durations=15',
+                    f'--junitxml={report}', 'tests')
+    print(result.stdout[-20_000:], result.stderr[-4000:])
+    if not report.exists(): return 0, [f'pytest stopped with exit code {result.returncode}'], 0
+    cases = list(ET.parse(report).getroot().iter('testcase'))
+    failed, skipped = [], 0
+    for case in cases:
+        kinds = {child.tag for child in case}
+        if kinds & {'failure', 'error'}: failed.append(f"{case.get('classname')}::{case.get('name')}")
+        elif 'skipped' in kinds: skipped += 1
+    passed = len(cases) - len(failed) - skipped
+    if result.returncode not in (0, 1): failed.append(f'pytest stopped with exit code {result.returncode}')
+    return passed, failed, skipped
+
+
+def main():
+    start = time.perf_counter()
+    passed, failed = run_notebooks()
+    more_passed, more_failed, skipped = run_pytest()
+    failed += more_failed
+    print(f'{(time.perf_counter() - start) / 60:.1f} minutes')
+    if failed: print('failed:', *failed, sep='\n  ')
+    ending = f', {skipped} skipped' if skipped else ''
+    print(f'{passed + more_passed} passed, {len(failed)} failed{ending}')
+    sys.exit(bool(failed))
+
+
+if __name__ == '__main__': main()

@@ -5,7 +5,7 @@ import { readColumns } from './columns.js';
 const K1 = 1.5, B = .75, NEAR = 8, COMMON = .2, MANY = 20000;
 
 /**
- * Rows of one catalog. Rows of a family are neighbours, its head first.
+ * Rows of one catalog. Rows of a family are neighbors, its head first.
  */
 export class Catalog {
   /** @type {string[]} */ terms = []; wordTerm = new Uint32Array(0); length = new Uint16Array(0); mean = 1;

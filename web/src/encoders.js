@@ -10,7 +10,7 @@ import { features } from './text.js';
  * @returns {Promise<import('./types').Encoder>}
  */
 
-/** The exported ONNX graph on onnxruntime-web; pooling and normalisation are in the graph. @type {Load} */
+/** The exported ONNX graph on onnxruntime-web; pooling and normalization are in the graph. @type {Load} */
 async function onnx(files, entry, { base, threads }) {
   const [ort, { Tokenizer }] = await Promise.all([import('onnxruntime-web/wasm'), import('@huggingface/tokenizers')]);
   ort.env.wasm.numThreads = threads; ort.env.wasm.proxy = false; ort.env.logLevel = 'error';

@@ -21,7 +21,7 @@ export function parse(text) {
 }
 
 /**
- * Words as the table of the static encoder knows them: lower case, without accents.
+ * Words as the n-gram encoder knows them: lower case, without accents.
  * @param {string} text
  * @returns {string[]}
  */
