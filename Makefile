@@ -9,7 +9,7 @@ export HF_HUB_OFFLINE ?= 1
 # `make demo PORT=9000` takes port 9000. By default it is 8000, or the next free one.
 PORT_OPTION = $(if $(PORT),--port $(PORT))
 
-.PHONY: help install demo site wheel release sample full serve test lint drift bench results pictures readme docs docs-serve clean
+.PHONY: help install demo site wheel release sample full serve test lint drift deploy-check bench results pictures readme docs docs-serve clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -61,6 +61,9 @@ chromium: ## Install Chromium for the browser tests (Debian, Ubuntu)
 
 drift: install ## Fail when package, README and notebooks have drifted apart
 	$(BIN)/python tools/drift.py
+
+deploy-check: install ## Run Dockerfile and nginx configuration without Docker and check them by HTTP (root installs nginx)
+	$(BIN)/python tools/deploy_check.py
 
 bench: install ## All benchmarks, an hour; one table in benchmarks/README.md (tools/bench.py --help)
 	$(BIN)/python tools/bench.py

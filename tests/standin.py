@@ -14,12 +14,15 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 
 KEY = 'sk-ant-standin-0123456789'
+# Models whose requests cost half in batches
+HALF_PRICE = {'claude-haiku-5-5', 'claude-sonnet-5-5'}
 NANO_DOLLARS = { # Per token: input, output, cache write, cache read
+    'open-model': (300, 600, 300, 300),
     'claude-haiku-5-5': (100, 500, 125, 10),
     'claude-sonnet-5-5': (2000, 10000, 2500, 200),
 }
 COUNTS = ('messages', 'batch_requests', 'batches', 'http_faults', 'malformed', 'refused', 'truncated', 'errored',
-          'expired', 'cut')
+          'expired', 'cut', 'unsupported')
 DEFAULTS = dict(
     seed=1,
     # Rates of faulty replies
@@ -31,7 +34,10 @@ DEFAULTS = dict(
     slow=0, line_delay=0, batch_time=.3,
     # Batches by number: expired; created although the reply is an error; not created; results cut off once; archived
     expire=[], lose=[], drop_post=[], cut_results=[], archive=[],
+    key=KEY, # Key that is accepted
     echo_key=False, # Whether error messages repeat the API key
+    # What the server lacks: messages, batches, batch_post, count_tokens, schema, cache_control, usage
+    lacks=[], missing_status=404, # Status of an endpoint that does not exist; 200: an error all the same
 )
 
 
@@ -91,7 +97,7 @@ class Service:
         "Refuse a wrong key, then fail at the configured rate."
         key = headers.get('x-api-key') or headers.get('authorization', '').removeprefix('Bearer ')
         echo = f' {key}' if self.conf['echo_key'] else ''
-        if key != KEY: raise ApiError(401, 'authentication_error', f'invalid x-api-key{echo}')
+        if key != self.conf['key']: raise ApiError(401, 'authentication_error', f'invalid x-api-key{echo}')
         if not headers.get('anthropic-version'): raise invalid('anthropic-version: header is required')
         with self.lock:
             if not self.hit(self.conf['http']): return
@@ -101,20 +107,37 @@ class Service:
         wait = {'retry-after': str(self.conf['retry_after'])} if status == 429 else {}
         raise ApiError(status, kind, f'try again{echo}', wait)
 
+    def require(self, endpoint):
+        "Answer an endpoint that does not exist."
+        if endpoint not in self.conf['lacks']: return
+        with self.lock: self.bill['unsupported'] += 1
+        raise ApiError(self.conf['missing_status'], 'not_found_error', 'unexpected endpoint or method')
+
     def validate(self, params):
         for field in ('model', 'max_tokens', 'messages'):
             if field not in params: raise invalid(f'{field}: Field required')
         if params['model'] not in NANO_DOLLARS: raise ApiError(404, 'not_found_error', f"model: {params['model']}")
         if 'temperature' in params or 'tool_choice' in params: raise invalid('not supported by this model')
-        if params['output_config']['format']['type'] != 'json_schema': raise invalid('output_config.format')
+        unknown = self.refused_fields(params)
+        if unknown:
+            with self.lock: self.bill['unsupported'] += 1
+            raise invalid(f'{unknown}: Extra inputs are not permitted')
         if params['messages'][-1]['role'] != 'user': raise invalid('prefill is not supported')
+
+    def refused_fields(self, params):
+        "Name a field that this server does not know."
+        lacks = self.conf['lacks']
+        if 'schema' in lacks and 'output_config' in params: return 'output_config'
+        if 'cache_control' in lacks and 'cache_control' in params['system'][0]: return 'system.0.cache_control'
+        if params['model'] == 'open-model' and 'effort' in params.get('output_config', {}): return 'effort'
+        return ''
 
     def entries(self, params):
         "Write queries for every title of a request."
-        number = re.search(r'(?:[Ww]rite|imagine) (\d+)', params['system'][0]['text'])
+        system = params['system'][0]['text']
+        number = re.search(r'(?:[Ww]rite|imagine) (\d+)', system)
         n = int(number[1]) if number else 8
-        titles = params['output_config']['format']['schema']['properties']['titles']
-        styles = titles['items']['properties']['queries']['items']['properties']['style']['enum']
+        styles = re.findall(r'^- \d+ (\w+):', system, re.M) or ['keyword']
         entries = []
         for line in params['messages'][0]['content'].splitlines():
             item = json.loads(line)
@@ -149,7 +172,8 @@ class Service:
         "Count tokens, and remember which system prompts are cached."
         system = params['system'][0]
         size = count_tokens(system['text'])
-        usage = dict(input_tokens=count_tokens(params['messages']) + count_tokens(params['output_config']),
+        schema = count_tokens(params['output_config']) if 'output_config' in params else 0
+        usage = dict(input_tokens=count_tokens(params['messages']) + schema,
                      output_tokens=max(1, len(text) // 4), cache_creation_input_tokens=0, cache_read_input_tokens=0)
         if 'cache_control' not in system: usage['input_tokens'] += size
         elif system['text'] in self.cached: usage['cache_read_input_tokens'] = size
@@ -163,13 +187,13 @@ class Service:
         usage = self.usage(params, text)
         nano = sum(price * n for price, n in zip(NANO_DOLLARS[params['model']], usage.values(), strict=True))
         with self.lock:
-            self.bill['nano'] += nano / 2 if batch else nano
+            self.bill['nano'] += nano / 2 if batch and params['model'] in HALF_PRICE else nano
             self.bill['batch_requests' if batch else 'messages'] += 1
         content = [dict(type='thinking', thinking='', signature='x')]
         if text: content.append(dict(type='text', text=text))
+        used = {} if 'usage' in self.conf['lacks'] else dict(usage=usage)
         return dict(id=f'msg_{self.rng.getrandbits(64):x}', type='message', role='assistant', model=params['model'],
-                    content=content, stop_reason=stop, stop_sequence=None,
-                    usage=dict(usage, service_tier='batch' if batch else 'standard'))
+                    content=content, stop_reason=stop, stop_sequence=None, **used)
 
     def batch_result(self, params, number):
         "Answer one request of a batch."
@@ -256,6 +280,7 @@ def make_app(service):
 
     @app.post('/v1/messages')
     async def messages(request: Request):
+        service.require('messages')
         params = await request.json()
         service.check(request.headers)
         service.validate(params)
@@ -270,6 +295,7 @@ def make_app(service):
 
     @app.post('/v1/messages/count_tokens')
     async def count(request: Request):
+        service.require('count_tokens')
         params = await request.json()
         service.check(request.headers)
         sent = [params[field] for field in ('messages', 'system', 'output_config') if field in params]
@@ -277,12 +303,15 @@ def make_app(service):
 
     @app.post('/v1/messages/batches')
     async def create(request: Request):
+        service.require('batches')
+        service.require('batch_post')
         params = await request.json()
         service.check(request.headers)
         return service.post_batch(params['requests'])
 
     @app.get('/v1/messages/batches')
     async def listing(request: Request, limit: int = 20, after_id: str = ''):
+        service.require('batches')
         service.check(request.headers)
         return service.list_batches(limit, after_id)
 

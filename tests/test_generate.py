@@ -192,6 +192,31 @@ def test_budget_then_more_budget(icons, tmp_path):
         assert server.state()['titles'] == titles
 
 
+BARE = ['batches', 'schema', 'cache_control', 'count_tokens']
+
+
+@pytest.mark.parametrize('price, dollars', [('0.3,0.6', True), ('0,0', False)])
+def test_another_server(price, dollars, icons, tmp_path):
+    "A server with nothing but messages and no key: what it lacks is said once, and never tried again."
+    run = tmp_path / 'run'
+    options = ['--model', 'open-model', '--price', price, '--mode', 'batch', '--budget', .1]
+    with Standin(lacks=BARE, key='none') as server:
+        url = ['--base-url', server.env['ANTHROPIC_BASE_URL'] + '/v1']
+        result = generate(run, None, *icons, *options, *url, '--max-titles', 12)
+        assert_ok(result)
+        assert result.stdout.count('no Batches API') == result.stdout.count('refuses a JSON schema') == 1
+        assert 'roughly estimated' in result.stdout
+        assert '12 of 12 titles' in result.stdout
+        assert spent(run) == pytest.approx(server.dollars if dollars else 0, abs=1e-12)
+        refused = server.state()['unsupported']
+
+        result = generate(run, None, *options, *url, '--max-titles', 24)
+        assert_ok(result)
+        assert 'no Batches API' not in result.stdout + result.stderr
+        assert server.state()['unsupported'] == refused + 1, 'more was tried again than counting tokens'
+        assert set(server.state()['titles'].values()) == {1}
+
+
 def test_dry_run_shows_prompt_and_cost(icons, tmp_path):
     domain = 'Icons, searched by designers.'
     result = generate(tmp_path / 'run', None, *icons, '--dry-run', '--max-titles', 7, '--domain', domain)
@@ -301,7 +326,9 @@ def test_with_a_chat(grouped, tmp_path):
 @pytest.mark.parametrize('args, says', [
     (['--prompt', 'absent.txt'], 'absent.txt'),
     (['--budget', '-1'], 'budget'),
-    (['--model', 'claude-none'], "no price for 'claude-none'"),
+    (['--model', 'claude-none'], 'add --price INPUT,OUTPUT in dollars per million tokens, for example --price 0.25'),
+    (['--model', 'claude-none', '--price', '1'], 'write INPUT,OUTPUT'),
+    (['--base-url', 'localhost'], 'base_url'),
     (['--from-answers', 'nowhere'], 'nowhere'),
     (['--set', 'generation.styles={poem=1}'], "'poem'"),
     (['--mode', 'bulk'], 'mode'),

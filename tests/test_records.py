@@ -1,19 +1,26 @@
 """Check rare faults of files, databases and objects that `read_records` reads."""
 import csv
+import datetime
 import gzip
 import io
 import os
 import sqlite3
+import sys
 
+import duckdb
+import openpyxl
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, DatasetDict
+from openpyxl.chart import BarChart
 
 from embedding_search.core import InputError
 from embedding_search.data.catalog import read_catalog
-from embedding_search.data.records import Faults, as_text, read_jsonl, read_records, write_jsonl
+from embedding_search.data.records import Faults, as_text, read_jsonl, read_records, split_sheet, write_jsonl
+from embedding_search.run import source_fingerprint
 
 SHOP = 'sku,name\nB1,"Hex bolt, zinc"\nN1,Lock nut\n'
 
@@ -78,12 +85,123 @@ def test_csv_line_ends_and_byte_order_mark(tmp_path):
     assert read_records(packed) == read_records(save(tmp_path, 'shop.csv', SHOP))
 
 
+def semicolons(head):
+    "Rows of a file as a German spreadsheet writes it."
+    return f'{head}sku;name;price\r\n0012;"Hex bolt; zinc";0,40\r\n0013;Lock, nut;1,00\r\n'
+
+
+@pytest.mark.parametrize('head', ['', '\ufeff', '\ufeffsep=;\r\n', '\r\n'])
+def test_spreadsheet_csv(tmp_path, head):
+    rows = read_records(save(tmp_path, 'x.csv', semicolons(head)))
+    assert [row for _, row in rows] == [dict(sku='0012', name='Hex bolt; zinc', price='0,40'),
+                                        dict(sku='0013', name='Lock, nut', price='1,00')]
+    assert rows[0][0] == 2 + head.count('\n')
+    assert read_records(save(tmp_path, 'x.csv.gz', gzip.compress(semicolons(head).encode()))) == rows
+
+
+def test_spreadsheet_csv_faults(tmp_path):
+    assert csv_faults(tmp_path, semicolons('') + '0014;\r\n') == [4]
+    latin = save(tmp_path, 'latin.csv', 'sku;name\n0012;Bügel\n'.encode('cp1252'))
+    with pytest.raises(InputError, match='latin.csv, row 2, field `name`: byte 0xFC is not UTF-8; save'):
+        read_catalog(latin, id='sku', title='name')
+
+
+@pytest.mark.parametrize('text, columns', [
+    ('sku;name;"price, EUR"\n', 3), ('sku,"a;b;c"\n', 2), ('sku\tname\n', 2), ('sku|name\n', 2), ('query\n', 1),
+    ('sku,a;b\n', 2), # equally frequent
+])
+def test_separator_is_that_of_the_header(tmp_path, text, columns):
+    cells = text.replace('\n', '\n' + text)
+    assert len(read_records(save(tmp_path, 'x.csv', cells))[0][1]) == columns
+
+
 def test_long_and_odd_fields(tmp_path):
     limit = csv.field_size_limit()
     wide = read_records(save(tmp_path, 'wide.csv', 'sku,name\nB1,"' + 'x' * 300_000 + '"\n'))
     assert len(wide[0][1]['name']) == 300_000
     assert csv.field_size_limit() == limit
     assert read_records(save(tmp_path, 'nul.csv', 'sku,name\nB1,a\0b\n')) == [(2, dict(sku='B1', name='a\0b'))]
+
+
+def workbook(folder, *rows):
+    "Save an Excel file with a hidden sheet and the sheet `Parts`."
+    book = openpyxl.Workbook()
+    book.active.sheet_state = 'hidden'
+    sheet = book.create_sheet('Parts')
+    for row in rows: sheet.append(row)
+    book.create_chartsheet('Chart').add_chart(BarChart())
+    book.save(folder / 'shop.xlsx')
+    return sheet, folder / 'shop.xlsx'
+
+
+def test_excel(tmp_path):
+    sheet, path = workbook(tmp_path, [], ['sku', 'name', None, 'added'], ['0012', 'Hex bolt', 'a note'], [])
+    sheet.append([7, 'Lock nut', None, datetime.datetime(2026, 1, 31)])
+    sheet['A5'].number_format = '0000'
+    sheet.parent.save(path)
+    rows = [(3, dict(sku='0012', name='Hex bolt', added=None)),
+            (5, dict(sku='0007', name='Lock nut', added=datetime.date(2026, 1, 31)))]
+    assert read_records(path) == read_records(f'{path}#Parts') == rows
+    assert read_records(save(tmp_path, 'shop.XLSX.gz', gzip.compress(path.read_bytes()))) == rows
+    catalog = read_catalog(path, id='sku', title='name', extra_columns=['added'])
+    assert catalog[1] == dict(id='0007', title='Lock nut', category='', text='', added='2026-01-31')
+    refused('no sheet `Chart`; it has `Sheet`, `Parts`', f'{path}#Chart')
+    refused('no rows', f'{path}#Sheet')
+    assert source_fingerprint(f'{path}#Parts') == source_fingerprint(str(path))
+
+
+def test_excel_faults(tmp_path):
+    _, path = workbook(tmp_path, ['sku', 'name', 'name'], ['A', 'a', 'a'])
+    refused('row 1: two columns are called `name`', path)
+    _, path = workbook(tmp_path, ['sku', 'name', 'price'], [1, '#N/A', '#REF!'], ['2', '=A1', None])
+    with pytest.raises(InputError) as e: read_catalog(path, id='sku', title='name')
+    first, second = str(e.value).splitlines()
+    assert first == f'{path}, row 2, field `name`: formula error #N/A; correct the formula or clear the cell'
+    assert second == f'{path}, row 3, field `name`: empty title' # the formula was never computed
+    for cut in (b'', path.read_bytes()[:-200], b'\xd0\xcf\x11\xe0'):
+        refused('one with a password', save(tmp_path, 'cut.xlsx', cut))
+
+
+def test_sheet_of_a_path(tmp_path):
+    assert split_sheet('a#b/shop.xlsx#Teile #1') == (tmp_path.__class__('a#b/shop.xlsx'), 'Teile #1')
+    assert split_sheet('c#.csv') == (tmp_path.__class__('c#.csv'), '')
+
+
+def test_duckdb(tmp_path):
+    path = tmp_path / 'shop.duckdb'
+    with duckdb.connect(path) as database:
+        database.execute("create table part as select * from (values ('0012', 'Hex bolt', 0.40), ('7', null, 1)) "
+                         "as part(sku, name, price)")
+    sql = "select * from part where name is not null and sku <> ':b' order by sku"
+    assert read_catalog(path, id='sku', title='name', extra_columns=['price'], sql=sql) == [
+        dict(id='0012', title='Hex bolt', category='', text='', price='0.40')]
+    with pytest.raises(InputError, match='shop.duckdb, row 2, field `name`: empty title'):
+        read_catalog(path, id='sku', title='name', sql='select * from part order by sku')
+    refused(r'needs a query: .*\(tables: `part`\)', path)
+    refused('Table with name prat does not exist', path, 'select * from prat')
+    refused('two columns are called `sku`', path, 'select sku, sku from part')
+    refused('no rows', path, 'select * from part where false')
+    refused('read-only', path, 'delete from part')
+    refused('no such file', tmp_path / 'absent.duckdb', 'select 1')
+    refused('not a valid DuckDB', save(tmp_path, 'text.duckdb', SHOP * 1000), 'select 1')
+    assert not (tmp_path / 'absent.duckdb').exists()
+
+
+def test_frames():
+    data = dict(sku=['0012', '7'], name=['Hex bolt', None], price=[.5, None])
+    frame = pl.DataFrame(data, schema_overrides=dict(name=pl.Categorical))
+    rows = read_records(pd.DataFrame(data))
+    assert rows == [(1, dict(sku='0012', name='Hex bolt', price=.5)), (2, dict(sku='7', name=None, price=None))]
+    assert read_records(frame) == read_records(duckdb.sql('from frame')) == rows
+    for source in (frame, pd.DataFrame(data)):
+        with pytest.raises(InputError, match='data frame, row 2, field `name`: empty title'):
+            read_catalog(source, id='sku', title='name')
+
+
+@pytest.mark.parametrize('package, source', [('openpyxl', 'x.xlsx'), ('duckdb', 'x.duckdb'), ('pyarrow', 'x.parquet')])
+def test_missing_package(tmp_path, monkeypatch, package, source):
+    monkeypatch.setitem(sys.modules, package, None)
+    refused(f"needs `{package}`: pip install 'embedding_search", save(tmp_path, source, 'x'))
 
 
 def test_json_faults(tmp_path):
@@ -104,7 +222,8 @@ def test_wrong_files(tmp_path):
     (tmp_path / 'folder.csv').mkdir()
     refused('a folder; give one file', tmp_path / 'folder.csv')
     refused('no such file', tmp_path / 'absent.csv')
-    refused('give a .csv', save(tmp_path, 'shop.xlsx', b'PK'))
+    refused('give a .csv', save(tmp_path, 'shop.txt', SHOP))
+    refused('save the spreadsheet as .xlsx', save(tmp_path, 'shop.ods', b'PK'))
     refused('UTF-16', save(tmp_path, 'wide.csv', SHOP.encode('utf-16')))
     refused('not a gzip file', save(tmp_path, 'shop.csv.gz', SHOP))
     refused('not a Parquet file', save(tmp_path, 'shop.parquet', 'sku'))

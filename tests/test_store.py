@@ -1,6 +1,7 @@
 "Index versions: through the command line, and under kill -9."
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -9,11 +10,13 @@ import textwrap
 import time
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from conftest import COMMAND, cli, write_csv
 
 from embedding_search.data.records import read_jsonl
-from embedding_search.search.store import Store
+from embedding_search.search.store import Store, export_run
 
 
 def read_catalog(run):
@@ -46,9 +49,9 @@ def golden_file(path, n):
     return write_csv(path, [('query', 'id'), *((f'fix the radiator {i}', '06/2') for i in range(n))])
 
 
-def output(*args, code=0):
+def output(*args, code=0, **kwargs):
     "Run a command, check its exit status, and return what it printed."
-    result = cli(*args)
+    result = cli(*args, **kwargs)
     assert result.returncode == code, result.stdout + result.stderr
     assert 'Traceback' not in result.stderr
     return result.stdout + result.stderr
@@ -93,14 +96,33 @@ def test_rollback_returns_to_the_version_before(copy):
     assert 'no earlier version' in output('index', 'rollback', '--store', copy, code=2)
 
 
-def test_list_diff_verify_gc_and_export(copy, tmp_path):
+def test_list_diff_verify_gc_and_export(copy, run, tmp_path):
     listed = output('index', 'list', '--json', '--store', copy).splitlines()
     assert [json.loads(line)['active'] for line in listed] == [True, False]
     assert 'reworded     1' in output('index', 'diff', '1', '2', '--store', copy)
     output('index', 'verify', '--store', copy)
     output('index', 'export', tmp_path / 'x', '--store', copy)
     assert (tmp_path / 'x' / 'entries.parquet').exists()
+    output('index', 'export', tmp_path / 'y', '--run', run)
+    of_run, of_store = [pq.read_table(tmp_path / name / 'entries.parquet') for name in 'yx']
+    assert of_run['title'].to_pylist() == of_store['title'].to_pylist()
+    cosines = (np.load(tmp_path / 'y' / 'vectors.npy') * np.load(tmp_path / 'x' / 'vectors.npy')).sum(1)
+    assert cosines.min() > .98, 'INT8 vectors depend a little on the batch'
     assert '000002' in output('index', 'gc', '--keep', 0, '--store', copy)
+
+
+def test_numpy_recipe_of_the_guide(run, tmp_path, monkeypatch, capsys):
+    "Run the first code block of docs/vectors_out.md; tools/compat.py runs those of the databases."
+    export_run(run, tmp_path / 'export')
+    (tmp_path / 'runs').mkdir()
+    (tmp_path / 'runs' / 'demo').symlink_to(run)
+    guide = Path(__file__).parents[1] / 'docs' / 'vectors_out.md'
+    code = guide.read_text().partition('```python\n')[2].partition('```')[0]
+    code = code.replace('sugar disease with kidney trouble', 'new spark plugs')
+    (tmp_path / 'recipe.py').write_text(code)
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path('recipe.py')
+    assert 'spark plugs' in capsys.readouterr().out.splitlines()[0]
 
 
 @pytest.mark.parametrize('args, message', [
@@ -136,6 +158,13 @@ def test_an_incremental_build_equals_a_full_build(copy, run):
     assert incremental['files'] == full['files']
     expected = dict(added=1, reworded=1, edited=0, removed=1, unchanged=len(changed) - 2)
     assert incremental['changes'] == expected
+
+
+def test_a_build_does_not_depend_on_the_process(copy, run):
+    "Python hashes strings differently in each process; the files must be equal all the same."
+    for seed in ('1', '2'):
+        output('index', 'build', '--store', copy, '--run', run, '--full', env=os.environ | dict(PYTHONHASHSEED=seed))
+    assert Store(copy).diff('3', '4')['identical']
 
 
 def test_a_damaged_version_can_be_replaced(copy, run):

@@ -17,7 +17,7 @@ NOTEBOOKS = find_notebooks()
 CELLS = {path: read_cells(path) for path in NOTEBOOKS}
 NUMBER_OF = {module_of(path): int(path.name[:2]) for path in NOTEBOOKS if module_of(path)}
 DOCUMENTS = [*map(Path, ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'benchmarks/README.md')),
-             *Path('data').glob('*/README.md')]
+             *Path('data').glob('*/README.md'), *Path('docs').glob('*.md')]
 POSIX_ONLY = ['fcntl', 'resource', 'uvloop', 'pwd', 'grp', 'termios', 'pty']
 
 

@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from pydantic import Field
 
 from ..core import BASIC, InputError, SettingsTable
-from .catalog import norm
+from .catalog import HAN, MARKS, norm
 
 # %% ../../nbs/data/04_families.ipynb #ccc99182
 class FamilySettings(SettingsTable):
@@ -41,9 +41,14 @@ def exact_duplicates(
 # %% ../../nbs/data/04_families.ipynb #028b4107
 MAX_SPAN = 8 # Words of a filler inside a title
 
+_KANA = '\u3041-\u309f' # Hiragana
+_KATAKANA = '\u30a1-\u30fa\u30fc-\u30ff'
+_TOKEN = re.compile(
+    rf'[{HAN}]|[{_KANA}]+|[{_KATAKANA}]+|(?:(?![{HAN}{_KANA}{_KATAKANA}])[\w{MARKS}])+|[^\w\s]')
+
 def _tokens(title):
-    "Split a title into lower-case words and punctuation marks."
-    return tuple(re.findall(r'\w+|[^\w\s]', title.casefold()))
+    "Split a title into lower-case words and punctuation marks; Chinese characters are words."
+    return tuple(_TOKEN.findall(title.casefold()))
 
 def _span_bounds(lengths):
     "Yield titles, starts and size of all spans of one size, for titles of these lengths."

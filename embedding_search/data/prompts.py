@@ -253,14 +253,17 @@ def make_request(
     max_tokens: int = 6000, # Tokens of the reply, thinking included
     effort: str = 'low', # How much the model thinks; empty: not sent
     cache: bool = False, # Whether to cache the system prompt
+    schema: bool = True, # Whether to send the JSON schema of the reply
 ) -> dict: # Arguments of `messages.create`, or `params` of a batch request
     "Build the request for some items."
     block = dict(type='text', text=system)
     if cache: block['cache_control'] = dict(type='ephemeral')
-    output = dict(format=dict(type='json_schema', schema=_reply_schema(styles)))
+    output = {}
+    if schema: output['format'] = dict(type='json_schema', schema=_reply_schema(styles))
     if effort: output['effort'] = effort
     messages = [dict(role='user', content=format_items(items))]
-    return dict(model=model, max_tokens=max_tokens, system=[block], messages=messages, output_config=output)
+    request = dict(model=model, max_tokens=max_tokens, system=[block], messages=messages)
+    return request | dict(output_config=output) if output else request
 
 # %% ../../nbs/data/10_prompts.ipynb #47810088
 def _find_reply(text):

@@ -5,12 +5,11 @@
 # %% auto #0
 __all__ = ['NEAR_DUPLICATES', 'GAINS', 'EvaluateSettings', 'strict_rows', 'Corpus', 'find_headers', 'dense_scores',
            'keyword_scores', 'fused_scores', 'DenseSystem', 'KeywordSystem', 'HybridSystem', 'bootstrap_intervals',
-           'system_results', 'evaluate_systems', 'keystrokes', 'calibration', 'regressions', 'plot_movement']
+           'system_results', 'evaluate_systems', 'keystrokes', 'calibration', 'regressions']
 
 # %% ../../nbs/evaluation/24_systems.ipynb #a8c0f225
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 import numpy as np
 from fastcore.basics import patch
@@ -425,27 +424,3 @@ def regressions(
             'before': int(old_rank[i]), 'after': int(new_rank[i]), 'now first': corpus.titles[after['top'][i][0]],
         })
     return worst
-
-# %% ../../nbs/evaluation/24_systems.ipynb #b852b53a
-def plot_movement(
-    before: np.ndarray, # `(queries,)` best ranks under the baseline
-    after: np.ndarray, # `(queries,)` best ranks now
-    path: str | Path | None = None, # Image file to write; none: only drawn
-): # `matplotlib` axes
-    "Draw each query's rank before and after on log scales."
-    import seaborn as sns
-    from matplotlib import pyplot as plt
-    sns.set_theme(style='whitegrid', palette='colorblind')
-    before, after = (np.minimum(np.asarray(ranks, dtype=float), 1e5) for ranks in (before, after))
-    figure, axes = plt.subplots(figsize=(5.4, 4.6))
-    scale = dict(xscale='log', yscale='log', bins='log')
-    cells = axes.hexbin(before, after, gridsize=36, cmap='cividis', mincnt=1, **scale)
-    axes.plot([1, 1e5], [1, 1e5], color='black', lw=1)
-    axes.axhline(5, ls='--', color='gray', lw=1)
-    axes.axvline(5, ls='--', color='gray', lw=1)
-    figure.colorbar(cells, label='queries')
-    axes.set(title='Below the line: better than before', xlabel='rank before', ylabel='rank after')
-    if path is None: return axes
-    figure.savefig(path, bbox_inches='tight', dpi=120)
-    plt.close(figure)
-    return axes

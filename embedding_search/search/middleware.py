@@ -126,9 +126,12 @@ def error_response(
     status: int, # HTTP status
     message: str, # What is wrong and what to do
     headers: dict | None = None, # More headers
-) -> Response: # `{"error", "error_type"}`
+    path: str = '', # Path of the request
+) -> Response: # `{"error", "error_type"}`, or `{"error": {"message", "type", …}}` under `/v1/`
     "Create an error answer."
-    body = dict(error=message, error_type=ERROR_TYPES.get(status, 'Validation'))
+    kind = ERROR_TYPES.get(status, 'Validation')
+    body = dict(error=message, error_type=kind)
+    if path.startswith('/v1/'): body = dict(error=dict(message=message, type=kind, param=None, code=None))
     return Response(json.dumps(body), status, headers, 'application/json')
 
 # %% ../../nbs/search/34_middleware.ipynb #4696bdef
@@ -140,27 +143,31 @@ def add_error_handlers(
     @app.exception_handler(HTTPException)
     async def http_error(request, e):
         message = 'the body is not JSON in UTF-8' if e.status_code == 400 else str(e.detail)
-        return error_response(e.status_code, message, dict(e.headers or {}))
+        return error_response(e.status_code, message, dict(e.headers or {}), request.url.path)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request, e):
         first = e.errors()[0]
         field = '.'.join(str(name)[:50] for name in first['loc'] if name not in ('body', 'query'))
         message = first['msg'][:300].encode('utf-8', 'replace').decode()
-        return error_response(422, f'{field}: {message}' if field else message)
+        return error_response(422, f'{field}: {message}' if field else message, path=request.url.path)
 
     @app.exception_handler(BusyError)
     async def busy(request, e):
         message = f'too many requests wait; try again in {e.retry_after} s'
-        return error_response(429, message, {'retry-after': str(e.retry_after)})
+        return error_response(429, message, {'retry-after': str(e.retry_after)}, request.url.path)
 
     @app.exception_handler(TimeoutError)
     async def late(request, e):
-        return error_response(504, f'no answer within {settings.timeout:g} s; try again, or raise service.timeout')
+        message = f'no answer within {settings.timeout:g} s; try again, or raise service.timeout'
+        return error_response(504, message, path=request.url.path)
 
 # %% ../../nbs/search/34_middleware.ipynb #a0e2a62b
-API_PATHS = ('/search', '/embed', '/info', '/health', '/metrics', '/events', '/v1/embeddings', '/openapi.json')
-OPEN_PATHS = ('/health',) # Need no API key
+API_PATHS = (
+    '/search', '/embed', '/similarity', '/v1/embeddings', '/v1/models', '/events', '/info', '/health', '/metrics',
+    '/openapi.json',
+)
+OPEN_PATHS = ('/health', '/openapi.json') # Need no API key
 BODY_METHODS = ('POST', 'PUT', 'PATCH', 'DELETE')
 API_HEADERS = {
     'x-content-type-options': 'nosniff',
@@ -183,6 +190,11 @@ PAGE_HEADERS = API_HEADERS | {
     'cross-origin-opener-policy': 'same-origin',
     'cross-origin-embedder-policy': 'require-corp',
 }
+
+# %% ../../nbs/search/34_middleware.ipynb #mw000031
+def _is_api(scope):
+    "Test whether a request is for the API."
+    return scope['path'] in API_PATHS or (scope['path'] == '/' and scope['method'] == 'POST')
 
 
 class _Reply:
@@ -219,7 +231,7 @@ class RequestMiddleware:
     async def __call__(self, scope, receive, send):
         if scope['type'] != 'http': return await self.app(scope, receive, send)
         start = time.perf_counter()
-        is_api = scope['path'] in API_PATHS
+        is_api = _is_api(scope)
         reply = _Reply(send, API_HEADERS if is_api else PAGE_HEADERS)
         error, body = await self._check(scope, receive)
         if error: await error(scope, receive, reply)
@@ -241,16 +253,18 @@ def _has_key(self: RequestMiddleware, headers):
 @patch
 async def _check(self: RequestMiddleware, scope, receive):
     "Check key, size and time of a request. Return an error answer and None, or None and the body."
-    needs_key = self.key and scope['path'] in API_PATHS and scope['path'] not in OPEN_PATHS
+    path = scope['path']
+    needs_key = self.key and _is_api(scope) and path not in OPEN_PATHS
     if needs_key and scope['method'] != 'OPTIONS' and not self._has_key(dict(scope['headers'])):
         message = 'a valid API key is needed: Authorization: Bearer KEY'
-        return error_response(401, message, {'www-authenticate': 'Bearer'}), None
+        return error_response(401, message, {'www-authenticate': 'Bearer'}, path), None
     if scope['method'] not in BODY_METHODS: return None, b''
     try: body = await asyncio.wait_for(read_body(receive), self.settings.timeout)
     except TimeoutError:
-        return error_response(408, f'the request did not arrive within {self.settings.timeout:g} s'), None
-    if body is None: return error_response(413, f'the body is over {MAX_BODY:,} bytes; send less at a time'), None
-    return None, body
+        message = f'the request did not arrive within {self.settings.timeout:g} s'
+        return error_response(408, message, path=path), None
+    if body is not None: return None, body
+    return error_response(413, f'the body is over {MAX_BODY:,} bytes; send less at a time', path=path), None
 
 # %% ../../nbs/search/34_middleware.ipynb #1edebecd
 DRAIN_BODY = 100_000_000 # Bytes to read before giving up on a client
@@ -287,14 +301,14 @@ async def _forward(self: RequestMiddleware, scope, receive, reply, body):
         id = uuid.uuid4().hex[:12]
         log_event('bug', id=id, trace=traceback.format_exception(e))
         if reply.status: return # The answer has started, so its status cannot change any more
-        error = error_response(500, f"internal error; the service's log has it under id {id}")
+        error = error_response(500, f"internal error; the service's log has it under id {id}", path=scope['path'])
         await error(scope, receive, reply)
 
 
 @patch
 def _log(self: RequestMiddleware, scope, status, seconds, body):
     "Log one line; texts of requests only if the settings say so."
-    path = scope['path'] if scope['path'] in API_PATHS else 'page'
+    path = scope['path'] if _is_api(scope) else 'page'
     fields = dict(method=scope['method'], path=path, status=status, ms=round(1000 * seconds, 2), version=self.version())
     if self.settings.log_queries and body is not None:
         fields['query_string'] = scope['query_string'].decode('latin1')

