@@ -42,7 +42,7 @@ OUT = RESULTS/'sizes.json'
 LAYERS = 6 # Of the base model
 KEPT_LAYERS = {4: (0, 2, 3, 5), 3: (0, 3, 5)} # Layers that a smaller model starts with
 TITLES = 25_000 # Titles that smaller models are trained on, in addition to the queries
-BASELINE = 'as it ships'
+BASELINE = 'default'
 
 
 class Variant(NamedTuple):

@@ -1,8 +1,16 @@
-"Build wheel and source archive into `dist` and try the wheel in a clean environment (`make release`)."
+"""Build wheel and source archive into `dist` and try the wheel in a clean environment (`make release`).
+
+    python tools/release.py --extras              also install the wheel with each extra, each in a clean environment
+    python tools/release.py --extras core serve   some of them
+
+`--extras` writes benchmarks/results/extras.json and benchmarks/extras.md."""
+import argparse
+import json
 import subprocess
 import sys
 import tempfile
 import time
+from configparser import ConfigParser
 from pathlib import Path
 
 from embedding_search.search.site import web_assets
@@ -10,6 +18,20 @@ from embedding_search.search.site import web_assets
 ROOT = Path(__file__).resolve().parents[1]
 PIP = [sys.executable, '-m', 'pip', '-q', '--disable-pip-version-check']
 BUILD_WHEEL = [*PIP, 'wheel', '--no-deps', '--no-build-isolation', '-w']
+RESULTS = ROOT/'benchmarks'/'results'/'extras.json'
+TABLE = ROOT/'benchmarks'/'extras.md'
+SKIPPED = ('ray', 'dev') # A cluster's and this project's own environment
+FIRST = dict(train=['torch==2.13.0']) # Requirements to install before the wheel
+IMPORTS = dict(
+    core=['embedding_search.search.searcher'],
+    serve=['embedding_search.search.service', 'faiss'],
+    mcp=['embedding_search.search.mcp_server', 'mcp'],
+    formats=['duckdb', 'openpyxl'],
+    openai_tokens=['tiktoken'],
+    generate=['embedding_search.data.generation', 'anthropic'],
+    milvus=['embedding_search.search.milvus', 'pymilvus'],
+    train=['embedding_search.model.training', 'sentence_transformers'],
+) # Extra to modules that must import with it
 
 
 def run(*command, **kwargs):
@@ -20,15 +42,14 @@ def run(*command, **kwargs):
 
 
 def build(dist):
-    "Build the wheel, the source archive, and once more the wheel from the archive."
+    "Build the source archive, and the wheel from it: `build` in the working tree may hold modules that are gone."
     web_assets()
     dist.mkdir(exist_ok=True)
     for file in dist.glob('embedding_search-*'): file.unlink()
-    run(*BUILD_WHEEL, dist, ROOT)
     run(sys.executable, '-c', f'from setuptools.build_meta import build_sdist; build_sdist({str(dist)!r})', cwd=ROOT)
-    wheel, = dist.glob('*.whl')
     sdist, = dist.glob('*.tar.gz')
-    with tempfile.TemporaryDirectory() as folder: run(*BUILD_WHEEL, folder, sdist)
+    run(*BUILD_WHEEL, dist, sdist)
+    wheel, = dist.glob('*.whl')
     return wheel, sdist
 
 
@@ -56,5 +77,69 @@ def main(dist=ROOT/'dist'):
     return sizes | try_wheel(wheel)
 
 
+def extra_names():
+    "List the core and the extras of settings.ini that are measured."
+    config = ConfigParser(delimiters=['='])
+    config.read(ROOT/'settings.ini', encoding='utf-8')
+    extras = [key.removesuffix('_requirements') for key in config['DEFAULT'] if key.endswith('_requirements')]
+    return ['core', *(name for name in extras if name not in SKIPPED)]
+
+
+def try_extra(wheel, name):
+    "Install the wheel with one extra in a clean environment; return seconds, MB, packages and whether torch is there."
+    with tempfile.TemporaryDirectory() as folder:
+        env = Path(folder)/'env'
+        run(sys.executable, '-m', 'venv', env)
+        python = env/'bin'/'python'
+        install = [python, '-m', 'pip', '-q', '--disable-pip-version-check', '--no-cache-dir', 'install']
+        start = time.time()
+        if name in FIRST: run(*install, *FIRST[name])
+        run(*install, wheel if name == 'core' else f'{wheel}[{name}]')
+        seconds = time.time() - start
+        size = sum(path.stat().st_size for path in env.rglob('*') if path.is_file() and not path.is_symlink())
+        packages = {line.split('==')[0].split(' @')[0].lower() for line in run(*install[:-1], 'freeze').splitlines()}
+        run(python, '-c', f"import {', '.join(IMPORTS[name])}", cwd=folder)
+    return dict(seconds=round(seconds, 1), mb=round(size / 1e6), packages=len(packages), torch='torch' in packages)
+
+
+def try_extras(wheel, names):
+    "Measure the core and extras; keep stored results of those that are not measured now."
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name in names:
+        results[name] = try_extra(wheel, name)
+        print(f'{name}: {results[name]}', flush=True)
+        assert not (name == 'core' and results[name]['torch']), 'the core installs torch'
+        results = {extra: results[extra] for extra in extra_names() if extra in results}
+        RESULTS.write_text(json.dumps(results, indent=1) + '\n')
+        write_extras_table(results)
+
+
+def write_extras_table(results):
+    "Write the table of extras that were measured."
+    lines = ['# Extras', '',
+             'Written by `python tools/release.py --extras`. Each row is a clean virtual environment with the wheel',
+             'and one extra; the modules that need the extra were imported in it. Seconds are those of `pip install`',
+             'without a cache, on a shared machine with two cores. MB include pip.', '',
+             '| extra | seconds | MB | packages | torch |', '|---|---|---|---|---|']
+    for name, found in results.items():
+        torch = f"yes, `{FIRST[name][0]}` first" if name in FIRST else ('yes' if found['torch'] else 'no')
+        lines.append(f"| {name} | {found['seconds']:g} | {found['mb']} | {found['packages']} | {torch} |")
+    TABLE.write_text('\n'.join(lines) + '\n')
+
+
+def parse_arguments():
+    "Parse the command line."
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--extras', nargs='*', metavar='NAME', help=f"measure {', '.join(extra_names())}")
+    args = parser.parse_args()
+    unknown = set(args.extras or []) - set(extra_names())
+    if unknown: parser.error(f"no such extra: {', '.join(sorted(unknown))}")
+    return args
+
+
 if __name__ == '__main__':
+    args = parse_arguments()
     for name, value in main().items(): print(f'{name}: {value}')
+    if args.extras is not None:
+        wheel, = (ROOT/'dist').glob('*.whl')
+        try_extras(wheel, args.extras or extra_names())
