@@ -21,17 +21,17 @@ BUILD_WHEEL = [*PIP, 'wheel', '--no-deps', '--no-build-isolation', '-w']
 RESULTS = ROOT/'benchmarks'/'results'/'extras.json'
 TABLE = ROOT/'benchmarks'/'extras.md'
 SKIPPED = ('ray', 'dev') # A cluster's and this project's own environment
-FIRST = dict(train=['torch==2.13.0']) # Requirements to install before the wheel
-IMPORTS = dict(
-    core=['embedding_search.search.searcher'],
-    serve=['embedding_search.search.service', 'faiss'],
-    mcp=['embedding_search.search.mcp_server', 'mcp'],
-    formats=['duckdb', 'openpyxl'],
-    openai_tokens=['tiktoken'],
-    generate=['embedding_search.data.generation', 'anthropic'],
-    milvus=['embedding_search.search.milvus', 'pymilvus'],
-    train=['embedding_search.model.training', 'sentence_transformers'],
-) # Extra to modules that must import with it
+FIRST = dict(train=['pip>=26', 'torch==2.13.0']) # To install before the wheel; pip 23 does not resolve this extra
+IMPORTS = {
+    'core': ['embedding_search.search.searcher'],
+    'serve': ['embedding_search.search.service', 'faiss'],
+    'mcp': ['embedding_search.search.mcp_server', 'mcp'],
+    'formats': ['duckdb', 'openpyxl'],
+    'openai-tokens': ['tiktoken'],
+    'generate': ['embedding_search.data.generation', 'anthropic'],
+    'milvus': ['embedding_search.search.milvus', 'pymilvus'],
+    'train': ['embedding_search.model.training', 'sentence_transformers'],
+} # Extra to modules that must import with it
 
 
 def run(*command, **kwargs):
@@ -78,11 +78,12 @@ def main(dist=ROOT/'dist'):
 
 
 def extra_names():
-    "List the core and the extras of settings.ini that are measured."
+    "List the core and the extras of settings.ini that are measured, by the names that the wheel gives them."
     config = ConfigParser(delimiters=['='])
     config.read(ROOT/'settings.ini', encoding='utf-8')
-    extras = [key.removesuffix('_requirements') for key in config['DEFAULT'] if key.endswith('_requirements')]
-    return ['core', *(name for name in extras if name not in SKIPPED)]
+    keys = [key.removesuffix('_requirements') for key in config['DEFAULT'] if key.endswith('_requirements')]
+    extras = [key.replace('_', '-') for key in keys if key not in SKIPPED] # Older versions of pip refuse underscores
+    return ['core', *extras]
 
 
 def try_extra(wheel, name):
@@ -122,7 +123,8 @@ def write_extras_table(results):
              'without a cache, on a shared machine with two cores. MB include pip.', '',
              '| extra | seconds | MB | packages | torch |', '|---|---|---|---|---|']
     for name, found in results.items():
-        torch = f"yes, `{FIRST[name][0]}` first" if name in FIRST else ('yes' if found['torch'] else 'no')
+        torch = 'yes' if found['torch'] else 'no'
+        if name in FIRST: torch += f", after `pip install {' '.join(FIRST[name])}`"
         lines.append(f"| {name} | {found['seconds']:g} | {found['mb']} | {found['packages']} | {torch} |")
     TABLE.write_text('\n'.join(lines) + '\n')
 
