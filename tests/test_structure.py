@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1]/'tools'))
 from notebooks import find_notebooks, module_of, read_cells
@@ -122,3 +123,18 @@ def test_searcher_is_at_the_top():
     package = importlib.import_module('embedding_search')
     assert package.Searcher.__module__ == 'embedding_search.search.searcher'
     assert not hasattr(package, 'absent')
+
+
+def test_workflow_only_calls_make():
+    "Everything that CI runs can be run by hand with make."
+    workflow = yaml.safe_load(Path('.github/workflows/test.yml').read_text())
+    commands = [step['run'] for job in workflow['jobs'].values() for step in job['steps'] if 'run' in step]
+    targets = set(re.findall(r'^([a-z-]+):', Path('Makefile').read_text(), re.M))
+    assert commands
+    assert {command.removeprefix('make ') for command in commands} <= targets
+
+
+def test_hooks_are_local():
+    "The hooks of pre-commit use the tools of this environment."
+    hooks = yaml.safe_load(Path('.pre-commit-config.yaml').read_text())['repos']
+    assert {repository['repo'] for repository in hooks} == {'local'}
