@@ -409,8 +409,6 @@ def serve_command(
     current = override_settings(current, set_ or [])
     if workers: current.service.workers = workers
     from embedding_search.search.service import serve
-    from embedding_search.search.site import free_port
-    if port is None: port = free_port(host)
     serve(None if store else run, host, port, browser, store, current.service, events, site,
           rrf_k=current.search.rrf_k, keyword_weight=current.search.keyword_weight)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 
-from ..artifacts import sha256_file
+from ..artifacts import recorded_hashes, sha256_file
 from ..core import InputError
 from ..data.catalog import norm
 from ..model.ngrams import MODEL_ARTIFACTS
@@ -41,7 +41,7 @@ def encoder_parts(
     try:
         tokenizer = json.loads((model / 'tokenizer_config.json').read_text())
         config = json.loads((model / 'config_sentence_transformers.json').read_text())
-        hashes = json.loads((model / 'onnx' / 'sha256.json').read_text())
+        hashes = recorded_hashes(model)
         graph = hashes['model_quantized.onnx']
     except (OSError, ValueError, KeyError):
         message = f'{model}: no exported model; `embedding-search run --until export --run RUN` writes one'
