@@ -8,8 +8,9 @@ export TOKENIZERS_PARALLELISM = false
 export HF_HUB_OFFLINE ?= 1
 # `make demo PORT=9000` takes port 9000. By default it is 8000, or the next free one.
 PORT_OPTION = $(if $(PORT),--port $(PORT))
+SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help install demo site wheel release sample full serve test lint drift deploy-check bench results pictures readme docs docs-serve clean
+.PHONY: help install demo site wheel release sample full serve test test-web lint browsers drift deploy-check bench results pictures readme docs docs-serve clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -26,7 +27,7 @@ $(VENV)/.done: settings.ini setup.py requirements.lock
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	touch $@
 
-demo: install ## Titles to a better model and a search page, in 20 minutes on 2 cores
+demo: install ## Titles to a search by meaning and its page, in 10 minutes on 2 cores
 	$(BIN)/embedding-search run --settings data/icd10cm/demo.toml --run runs/demo
 	$(BIN)/embedding-search site --run runs/demo $(PORT_OPTION) --browser
 
@@ -49,15 +50,29 @@ full: install ## The same with all data
 serve: install ## Search page of the demo's run
 	$(BIN)/embedding-search serve --run runs/demo $(PORT_OPTION) --browser
 
-test: install lint drift ## Every test: notebooks, package, command line
+test: install lint drift ## Every test: notebooks, package, command line, browser
 	$(BIN)/python tools/test.py
 
-lint: install ## Check code with ruff and spelling with codespell: notebooks, package, scripts, tests
+test-web: install ## Tests of the browser code alone: lint, unit tests, browser tests
+	$(BIN)/python tools/web_checks.py lint
+	$(BIN)/python tools/web_checks.py test
+	$(BIN)/python -m pytest -q -rs tests/test_web.py tests/test_browser.py tests/test_engines.py
+
+lint: install ## Check code with ruff, ESLint and Prettier, and spelling with codespell
 	$(BIN)/ruff check -q .
 	$(BIN)/codespell
+	$(BIN)/python tools/web_checks.py lint
 
-chromium: ## Install Chromium for the browser tests (Debian, Ubuntu)
-	command -v chromium chromium-browser google-chrome || { sudo apt-get update -qq && sudo apt-get install -y -qq chromium; }
+browsers: ## Install Chromium, Firefox and WebKit for the browser tests (Debian, Ubuntu)
+	@set -e; need=; \
+	command -v chromium chromium-browser google-chrome >/dev/null || need="$$need chromium"; \
+	command -v firefox-esr firefox >/dev/null || need="$$need firefox-esr"; \
+	command -v WebKitWebDriver >/dev/null || need="$$need webkit2gtk-driver"; \
+	command -v Xvfb >/dev/null || need="$$need xvfb"; \
+	test -z "$$need" && exit; \
+	echo "installing$$need"; \
+	$(SUDO) apt-get update -qq; \
+	DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$need >/dev/null
 
 drift: install ## Fail when package, README and notebooks have drifted apart
 	$(BIN)/python tools/drift.py
@@ -85,4 +100,4 @@ docs-serve: docs ## Build the documentation and show it
 	$(BIN)/python -m http.server -d _docs $(or $(PORT),8001)
 
 clean: ## Remove everything that was built, runs and environment too
-	rm -rf $(VENV) embedding_search/web web/node_modules runs _proc _docs build dist *.egg-info
+	rm -rf $(VENV) embedding_search/web web/node_modules web/build web/dist runs _proc _docs build dist *.egg-info

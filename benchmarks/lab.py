@@ -1,4 +1,4 @@
-"""Load what the training experiments share; `recipe.py`, `sizes.py` and `training_queries.py` use it.
+"""Load what the training experiments share; `recipe.py`, `sizes.py`, `training_queries.py` and `catalog_lab.py` use it.
 
 All experiments are evaluated on dev queries of a finished run, never on test queries."""
 import json
@@ -67,10 +67,6 @@ class TrainingLab(Lab):
         super().__init__(folder, work)
         self.seed = seed
         self.pairs = random.Random(42).sample(self.all_pairs, round(share * len(self.all_pairs)))
-
-    def pairs_of(self, name):
-        "Return the pairs that the model of a row was trained on, as far as this run has them."
-        return self.all_pairs if name.startswith(('full', 'all')) else self.pairs
 
     def model_of(self, name):
         "Load the model of a row; `base` is the base model, `full` the fine-tuned model of the run."

@@ -100,8 +100,7 @@ for epochs in (2, 3): ROWS[f'epochs-{epochs}'] = Row(dict(epochs=epochs))
 for miner in ('random', 'bm25', 'base'):
     for n in (1, 3): ROWS[f'{miner}-{n}'] = Row(pairs=partial(mined_pairs, miner=miner, n=n))
 
-STUDY_NAMES = [f'{study}:{name}' for study in ('interpolate', 'adapter', 'ngram') for name in ('base', 'plain', 'full')]
-STUDY_NAMES += ['final:all', 'final:all-epochs-2', 'nearer:full', 'nearer:all-epochs-2', 'teacher:plain']
+STUDY_NAMES = ['interpolate:plain', 'interpolate:full', 'teacher:plain']
 STUDY_NAMES += [f'icons:{name}' for name in ('own', 'plain', 'two-domains')]
 
 

@@ -4,9 +4,9 @@
     python benchmarks/sizes.py --run runs/full small          some of them, and what ships as the baseline
     python benchmarks/sizes.py --run runs/full --latency      only time and size of finished variants, once more
 
-Each variant of the run's model is exported, indexed, evaluated on dev queries (never on test) and opened as a page in
-Chromium. Models with fewer layers are trained to encode queries as the run's model does (mean squared error of the
-vectors), so the index stays the same. Models with fewer or coarser word pieces are indexed again. Writes
+Each variant of the run's evaluated model is exported, indexed, evaluated on dev queries (never on test) and opened as a
+page in Chromium. Models with fewer layers are trained to encode queries as the run's model does (mean squared error of
+the vectors), so the index stays the same. Models with fewer or coarser word pieces are indexed again. Writes
 `results/sizes.json`; finished variants are not repeated without `--again`."""
 import argparse
 import json
@@ -30,9 +30,8 @@ from embedding_search.evaluation.metrics import best_ranks, is_shorthand, paired
 from embedding_search.evaluation.systems import DenseSystem, KeywordSystem
 from embedding_search.model.encoders import OnnxEncoder, TorchEncoder, cached_vectors, load_model
 from embedding_search.model.export import export_model, prune_vocabulary
-from embedding_search.model.ngram_training import training_texts
-from embedding_search.model.ngrams import MODEL_ARTIFACTS
 from embedding_search.model.search_encoders import QueryEncoder, TitleEncoder
+from embedding_search.model.title_vectors import MODEL_ARTIFACTS
 from embedding_search.model.training import TrainSettings, fine_tune
 from embedding_search.search.keyword import Keywords
 from embedding_search.search.searcher import build_index, distinct_titles
@@ -80,19 +79,19 @@ class SizesLab(Lab):
     def __init__(self, folder, work):
         super().__init__(folder, work)
         del self.dev['held-out queries']
-        self.model = self.folder/'model'
+        self.model = self.folder/'model' # Its transformer is that of the evaluated model, its tables are not
+        self.evaluated = self.folder/'evaluated'
         self.titles, numbers = distinct_titles(self.rows)
         self.number_of = {row['id']: int(number) for row, number in zip(self.rows, numbers, strict=True)}
         pairs = self.run.training_pairs()
         self.training_queries = [pair['query'] for pair in pairs]
-        self.texts = self.choose_texts(pairs)
+        self.texts = self.choose_texts()
 
-    def choose_texts(self, pairs):
+    def choose_texts(self):
         "Return the training queries and some titles that may be trained on."
-        rows = [row | dict(family=self.family_of[row['id']], title_no=self.number_of[row['id']]) for row in self.rows]
-        texts, _, _ = training_texts(rows, pairs, self.heldout)
-        queries, titles = texts[:len(pairs)], texts[len(pairs):]
-        return queries + random.Random(42).sample(titles, min(TITLES, len(titles)))
+        titles = [row['title'] for row in self.rows if self.family_of[row['id']] not in self.heldout]
+        titles = list(dict.fromkeys(titles))
+        return self.training_queries + random.Random(42).sample(titles, min(TITLES, len(titles)))
 
     def eval_texts(self): return [query['query'] for query in self.dev['eval queries']]
 
@@ -126,12 +125,16 @@ def train_student(lab, layers):
 
 
 def export_variant(lab, variant, source, folder):
-    "Export the model in `source` as `folder`, with the n-gram encoder and title adapter of the run."
+    "Export the model in `source` as `folder`."
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns('onnx'))
     if variant.used: prune_vocabulary(folder, [row['title'] for row in lab.rows] + lab.training_queries)
     export_model(folder, variant.step)
+
+
+def add_tables(lab, folder):
+    "Add n-gram encoder and title vectors of the evaluated model, which did not learn the dev queries."
     for name in MODEL_ARTIFACTS:
-        arrays = read_artifact(lab.model, name)
+        arrays = read_artifact(lab.evaluated/'model', name)
         if arrays: write_artifact(folder, name, **arrays)
 
 
@@ -151,9 +154,10 @@ def build_variant(lab, name, encode=True):
     if variant.layers < LAYERS: source, seconds = train_student(lab, variant.layers)
     if source == lab.model and not variant.changes_pieces: shutil.copytree(lab.model, folder/'model')
     else: export_variant(lab, variant, source, folder/'model')
+    add_tables(lab, folder/'model')
     if variant.full_precision: ship_full_precision(folder/'model')
 
-    vectors = np.load(lab.folder/'index'/'vectors.npy').astype(np.float32)
+    vectors = np.load(lab.evaluated/'index'/'vectors.npy').astype(np.float32)
     if encode and variant.changes_index:
         vectors = TitleEncoder.load(folder/'model', threads=2).encode(lab.titles, 'title', progress=True)
     for file in ('catalog.jsonl', 'families.json'): shutil.copy(lab.folder/file, folder/file)

@@ -159,7 +159,7 @@ def rerank(lab, encoder, teacher, depth=10):
     vectors = encode_queries(encoder, lab.dev)
     ranks = {}
     for name, queries in lab.dev.items():
-        scores = [row.copy() for row in dense_scores(vectors[name], titles)]
+        scores = np.concatenate(list(dense_scores(vectors[name], titles)))
         best = [np.argpartition(-row, depth)[:depth] for row in scores]
         texts = []
         for query, numbers in zip(queries, best, strict=True):

@@ -19,10 +19,17 @@ import numpy as np
 from fastcore.basics import patch
 from tqdm.auto import tqdm
 
-from .artifacts import atomic_write, sha256_file
+from .artifacts import atomic_write, recorded_hashes, sha256_file, short_hash
 from .core import InputError, fix_hint
 from .data.records import read_jsonl, split_sheet
-from .model.encoders import TorchEncoder, base_model_path, cached_vectors, load_model
+from embedding_search.model.encoders import (
+    OnnxEncoder,
+    TorchEncoder,
+    base_model_path,
+    cached_vectors,
+    has_bf16,
+    load_model,
+)
 from .settings import Settings
 
 # %% ../nbs/39_run.ipynb #cfe7802d
@@ -129,14 +136,24 @@ def optional_rows(self: Run,
 
 # %% ../nbs/39_run.ipynb #6824cfc3
 @patch
-def training_pairs(self: Run) -> list[dict]: # `{'query', 'id', 'negatives'}`; empty if the run does not train
-    "Read the pairs that the model is trained on."
-    return self.optional_rows('training_pairs.jsonl') if self.has_training_queries() else []
+def training_pairs(self: Run) -> list[dict]: # `{'query', 'id', 'negatives'}`; empty if the run does not fine-tune
+    "Read the pairs that the transformer is fine-tuned on."
+    return self.optional_rows('training_pairs.jsonl') if self.fine_tunes() else []
 
 @patch
 def has_training_queries(self: Run) -> bool:
     "Say whether the settings name training queries or a search log."
     return bool(self.settings.queries.file or self.settings.logs.file)
+
+@patch
+def fine_tunes(self: Run) -> bool:
+    "Say whether the base model is fine-tuned."
+    return self.has_training_queries() and self.settings.training.epochs > 0
+
+@patch
+def learns_catalog(self: Run) -> bool:
+    "Say whether closed-catalog learning runs."
+    return self.has_training_queries() and self.settings.closed_catalog.epochs > 0
 
 @patch
 def has_queries(self: Run) -> bool:
@@ -183,10 +200,23 @@ def vectors(self: Run,
     texts: list[str], # Texts to encode
     kind: str, # `query` or `title`
 ) -> np.ndarray: # float32 `(len(texts), dim)` unit vectors
-    "Encode texts in full precision, or read their vectors if they were encoded before."
+    "Encode texts with PyTorch, or read their vectors if they were encoded before."
     training = self.settings.training
     path = base_model_path(training.base) if model == 'base' else str(self.folder/'model')
     key = self._model_key(path)
     if self._encoder is None or self._encoder[0] != key:
-        self._encoder = key, TorchEncoder(load_model(path, training.max_tokens))
+        bf16 = model == 'base' and has_bf16()
+        self._encoder = key, TorchEncoder(load_model(path, training.max_tokens), bf16=bf16)
     return cached_vectors(self._encoder[1], texts, kind, self.folder/'vectors', key, self.progress)
+
+# %% ../nbs/39_run.ipynb #68977df8
+@patch
+def int8_vectors(self: Run,
+    texts: list[str], # Texts to encode
+    kind: str, # `query` or `title`
+) -> np.ndarray: # float32 `(len(texts), search.dim)` unit vectors
+    "Encode texts with the exported transformer, or read their vectors if they were encoded before."
+    dim = self.settings.search.dim
+    key = short_hash([recorded_hashes(self.folder/'model')['model_quantized.onnx'], dim])
+    encoder = OnnxEncoder.load(self.folder/'model', threads=self.settings.threads, dim=dim)
+    return cached_vectors(encoder, texts, kind, self.folder/'vectors', key, self.progress)

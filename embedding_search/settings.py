@@ -26,11 +26,10 @@ from .data.queries import QuerySettings
 from .data.split import SplitSettings
 from .evaluation.gate import GateSettings
 from .evaluation.systems import EvaluateSettings
+from .model.closed_catalog import ClosedCatalogSettings
 from .model.export import ExportSettings
 from .model.interpolation import InterpolationSettings
 from .model.negatives import NegativeSettings
-from .model.ngram_training import NgramSettings
-from .model.title_adapter import TitleAdapterSettings
 from .model.training import TrainSettings
 from .search.schemas import ServeSettings
 from .search.searcher import SearchSettings
@@ -49,8 +48,7 @@ class Settings(SettingsTable):
     training: TrainSettings = TrainSettings()
     interpolation: InterpolationSettings = InterpolationSettings()
     export: ExportSettings = ExportSettings()
-    title_adapter: TitleAdapterSettings = TitleAdapterSettings()
-    ngram_encoder: NgramSettings = NgramSettings()
+    closed_catalog: ClosedCatalogSettings = ClosedCatalogSettings()
     evaluation: EvaluateSettings = EvaluateSettings()
     gate: GateSettings = GateSettings()
     search: SearchSettings = SearchSettings()

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import tarfile
 import threading
 import time
 from http.server import ThreadingHTTPServer
@@ -13,13 +14,22 @@ import pytest
 from conftest import cli
 
 from embedding_search.search.searcher import Searcher
-from embedding_search.search.site import Preview, publish, site_order, write_keyword_tier, write_page, write_parts
+from embedding_search.search.site import (
+    Preview,
+    publish,
+    run_npm,
+    site_order,
+    write_keyword_tier,
+    write_page,
+    write_parts,
+)
 
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
 CHROMIUM = os.environ.get('CHROMIUM') or next(filter(None, map(shutil.which, BROWSERS)), None)
 ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
         '--disable-component-update', '--disable-sync']
-AXE = Path(__file__).parents[1] / 'web' / 'node_modules' / 'axe-core' / 'axe.min.js'
+WEB = Path(__file__).parents[1] / 'web'
+AXE = WEB / 'node_modules' / 'axe-core' / 'axe.min.js'
 ELEMENT = "document.querySelector('embedding-search')"
 STRICT_POLICY = ("default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; "
                  "style-src 'self'; img-src 'self' data:")
@@ -116,7 +126,7 @@ class SearchPage:
         raise AssertionError(f'not within {seconds} s: {script}; status {status}')
 
     def wait_ready(self, tier='transformer'):
-        self.wait_until(f"{ELEMENT}.status.state !== 'loading' && {ELEMENT}.status.tier === '{tier}'")
+        self.wait_until(f"{ELEMENT}.status?.state !== 'loading' && {ELEMENT}.status?.tier === '{tier}'", seconds=60)
         self.watch()
 
     def wait_for_engine(self):
@@ -130,7 +140,8 @@ class SearchPage:
 
     def type(self, query):
         "Type a query as a user does, and wait for its results."
-        self.run(f"{ELEMENT}.value = ''; {ELEMENT}.focus()")
+        self.run(f"{ELEMENT}.value = ''")
+        self.run(f'{ELEMENT}.focus()')
         self.tab.keyboard.type(query)
         self.wait_until(f'{ELEMENT}.shown === {json.dumps(query)}')
 
@@ -248,17 +259,17 @@ def fail_requests(kind, stems):
 def missing(site, file): return fail_requests('busy', part_names(site, file))
 
 
-def publish_rows(folder, rows, family_of=None, name='Words'):
-    "Write a keyword tier for `rows` into a site."
+def publish_rows(folder, rows, family_of=None, name='Words', **options):
+    "Write a keyword tier for `rows` into a site; `options` are those of `write_keyword_tier`."
     families = site_order(rows, family_of or {row['id']: row['id'] for row in rows})
-    manifest = write_keyword_tier(families, folder, name, dict(rrf_k=10, keyword_weight=.2))
+    manifest = write_keyword_tier(families, folder, name, dict(rrf_k=10, keyword_weight=.2), **options)
     publish(manifest, folder, log=lambda line: None)
 
 
-def keyword_site(folder, rows, family_of=None):
+def keyword_site(folder, rows, family_of=None, link='', **options):
     "Build a site without a model."
-    write_page(folder, 'Words')
-    publish_rows(folder, rows, family_of)
+    write_page(folder, 'Words', link=link)
+    publish_rows(folder, rows, family_of, **options)
     return folder
 
 
@@ -489,7 +500,7 @@ ASK_DURING_UPDATE = f"""before => {{
 def test_version_change_during_a_visit(host, open_page, site_copy):
     page = open_page(host(site_copy))
     before = page.status()['version']
-    publish_rows(site_copy, [make_row(f'N{i}', f'Entirely new radiator {i}', 'new') for i in range(20)], name='New')
+    publish_rows(site_copy, new_rows(), name='New')
     page.run(ASK_DURING_UPDATE, before)
     after = page.run('window.update')
     assert after != before
@@ -498,6 +509,42 @@ def test_version_change_during_a_visit(host, open_page, site_copy):
     assert answers == {(False, False, 'transformer'), (True, True, 'keyword')}
     page.reload(tier='keyword')
     assert page.status()['version'] == after
+
+
+def new_rows(n=20): return [make_row(f'N{i}', f'Entirely new radiator {i}', 'new') for i in range(n)]
+
+
+def test_two_tabs_with_different_versions(host, open_page, site_copy):
+    server = host(site_copy)
+    old = open_page(server)
+    before = old.status()['version']
+    publish_rows(site_copy, new_rows(), name='New')
+    new = open_page(server, tier='keyword')
+    assert new.search('radiator')['hits'][0]['id'].startswith('N')
+    found = old.search('radiator')
+    assert (found['version'], found['tier']) == (before, 'transformer')
+    assert not found['hits'][0]['id'].startswith('N')
+    old.reload(tier='keyword')
+    assert old.status()['version'] == new.status()['version'] != before
+
+
+def test_tab_closed_while_a_version_is_downloaded(host, open_page, site_copy):
+    server = host(site_copy)
+    page = open_page(server)
+    before = page.status()['version']
+    publish_rows(site_copy, new_rows(), name='New')
+    server.failure = missing(site_copy, 'catalog')
+    page.run(f'void {ELEMENT}.search.update()')
+    page.wait_until(f"/resumes by itself/.test({ELEMENT}.status.message)")
+    assert page.search('radiator')['version'] == before
+    page.tab.close()
+    page = open_page(server, tier=None)
+    page.wait_until(f"{ELEMENT}.status?.tier === 'transformer'")
+    found = page.search('radiator')
+    assert (found['version'], found['tier']) == (before, 'transformer')
+    server.failure = no_failure
+    page.wait_until(f"{ELEMENT}.status.version !== '{before}'")
+    assert page.search('radiator')['hits'][0]['id'].startswith('N')
 
 
 # Wrong models
@@ -624,8 +671,8 @@ def selectable_page(host, open_page, folder):
             make_row('B2', 'Brake pad cleaner', 'Care'), make_row('B3', 'Brake pad tool', 'Tools')]
     site = keyword_site(folder, rows, dict(B0='B0', B1='B0', B2='B2', B3='B3'))
     page = open_page(host(site), tier='keyword')
-    page.run(f"{ELEMENT}.addEventListener('pick', e => {{ window.picked = e.detail.id }});"
-             "document.activeElement.blur()")
+    page.run(f"{ELEMENT}.addEventListener('pick', e => {{ window.picked = e.detail.id }})")
+    page.run('document.activeElement.blur()')
     page.press('/')
     page.tab.keyboard.type('brake')
     page.wait_count('li', 3)
@@ -692,6 +739,28 @@ def test_accessibility(site, host, open_page, scheme):
     page.tab.set_viewport_size(dict(width=360, height=700))
     assert page.accessibility_faults() == []
     assert page.run('document.documentElement.scrollWidth') <= 360
+
+
+@pytest.mark.parametrize('look', [
+    dict(forced_colors='active'), dict(reduced_motion='reduce'), dict(width=320), dict(width=450, height=400)])
+def test_unusual_looks(host, open_page, tmp_path, look):
+    "Forced colors, reduced motion, a narrow screen, and a zoom of 200 %, which halves the pixels of a page."
+    rows = [*PARTS, make_row('A-very-long-id/with-parts-1234567890', 'Radiatorkühlflüssigkeitsausgleichsbehälter', 'C')]
+    page = open_page(host(keyword_site(tmp_path / 'site', rows)), tier='keyword')
+    size = dict(width=look.pop('width', 900), height=look.pop('height', 800))
+    page.tab.set_viewport_size(size)
+    page.tab.emulate_media(**look)
+    page.type('radiator')
+    page.press('ArrowDown')
+    assert page.accessibility_faults() == []
+    assert page.run('document.documentElement.scrollWidth') <= size['width']
+    outside = '''[...root.querySelectorAll('li *, .field *, .line *')].filter(element => {
+        const { left, right } = element.getBoundingClientRect();
+        return right > innerWidth || left < 0;
+    }).map(element => element.className)'''
+    assert page.inside(outside) == []
+    if 'reduced_motion' in look:
+        assert page.run("getComputedStyle(document.getElementById('toast')).transitionDuration") == '0s'
 
 
 HOSTILE_TITLES = {
@@ -781,6 +850,248 @@ def test_composition(host, open_page, context, tmp_path):
     page.wait_until('window.order.length === 1')
     assert page.run('window.order') == ['刹车']
     assert page.ids() == ['1']
+
+
+# What people expect of a search box
+
+PARTS = [make_row('R1', 'Radiator cleaning'), make_row('R2', 'Radiator repair'), make_row('B/1', 'Brake pad')]
+
+
+def test_pinned_entry_comes_first(host, open_page, tmp_path):
+    pins = [dict(query='Radiator', id='B/1')]
+    page = open_page(host(keyword_site(tmp_path / 'site', PARTS, pins=pins)), tier='keyword')
+    page.type('radiator ')
+    assert page.ids() == ['B/1', 'R1', 'R2']
+    page.type('radiator r')
+    assert page.ids() == ['R2', 'R1']
+
+
+def test_copy_key_copies_the_id(host, open_page, context, tmp_path):
+    server = host(keyword_site(tmp_path / 'site', PARTS))
+    context.grant_permissions(['clipboard-read', 'clipboard-write'], origin=server.origin)
+    page = open_page(server, tier='keyword')
+    page.type('brake')
+    page.press('ArrowDown')
+    page.press('Control+c')
+    assert page.run('navigator.clipboard.readText()') == 'B/1'
+    assert page.tab.inner_text('#toast') == 'Copied B/1 – Brake pad'
+    assert page.text('[role=status]') == 'Copied B/1'
+    page.press('Control+a')
+    page.press('Control+c')
+    assert page.run('navigator.clipboard.readText()') == 'brake'
+
+
+def test_detail_line(host, open_page, tmp_path):
+    rows = [make_row('R1', 'Radiator', text='Cooling') | dict(price='30 €'), make_row('R2', 'Radiator cap')]
+    page = open_page(host(keyword_site(tmp_path / 'site', rows, detail=['price', 'text'])), tier='keyword')
+    page.type('radiator')
+    assert page.text('.text') == '30 € · Cooling'
+    assert page.count('.text') == 1
+
+
+def test_link_of_an_entry(host, open_page, tmp_path):
+    server = host(keyword_site(tmp_path / 'site', PARTS, link='site.json?part={id}'))
+    page = open_page(server, tier='keyword')
+    page.type('brake')
+    page.run(f"{ELEMENT}.addEventListener('pick', event => {{ if (window.keep) event.preventDefault() }});"
+             'window.keep = true')
+    page.press('Enter')
+    assert page.run('location.pathname') == server.prefix
+    page.run('window.keep = false')
+    page.press('Enter')
+    page.tab.wait_for_url(server.url + 'site.json?part=B%2F1')
+
+
+def test_deep_link(host, open_page, context, tmp_path):
+    server = host(keyword_site(tmp_path / 'site', PARTS))
+    page = open_page(server, tier='keyword')
+    page.type('radiator repair')
+    page.wait_until("location.search === '?q=radiator+repair'")
+    tab = context.new_page()
+    tab.goto(server.url + '?q=brake&kept=1')
+    linked = SearchPage(tab)
+    linked.wait_count('li', 1)
+    assert linked.ids() == ['B/1']
+    assert linked.run(f'{ELEMENT}.value') == 'brake'
+    linked.watch()
+    linked.press('Escape')
+    linked.wait_until("location.search === '?kept=1'")
+
+
+def test_did_you_mean(host, open_page, tmp_path):
+    page = open_page(host(keyword_site(tmp_path / 'site', PARTS)), tier='keyword')
+    page.type('radaitor')
+    assert page.text('.suggestion') == 'Did you mean radiator?'
+    page.run(f"{ELEMENT}.shadowRoot.querySelector('.suggestion button').click()")
+    page.wait_until(f"{ELEMENT}.shown === 'radiator'")
+    assert page.count('.suggestion') == 0
+    assert page.run(f'{ELEMENT}.value') == 'radiator'
+    assert page.inside("root.activeElement.id") == 'q'
+
+
+def test_nothing_close(host, open_page, site_copy):
+    manifest = read_manifest(site_copy)
+    for score, shown in ((1e6, 1), (-1e6, 0)):
+        manifest |= dict(close=dict(transformer=score, ngram=score), version=str(score))
+        write_manifest(site_copy, manifest)
+        page = open_page(host(site_copy))
+        page.type('learn to play guitar')
+        assert page.count('.far') == shown
+        assert page.ids()
+        time.sleep(1)
+        assert page.text('[role=status]').startswith('Nothing close found.') == bool(shown)
+
+
+def test_results_stay_while_somebody_reads(site, host, open_page):
+    "When a better encoder arrives, the selected row keeps its place, and new entries are marked."
+    server = host(site)
+    server.failure = missing(site, 'graph')
+    page = open_page(server, tier=None)
+    page.wait_until(f"{ELEMENT}.status.tier === 'ngram'")
+    page.watch()
+    page.type('fix the radiator')
+    for _ in range(4): page.press('ArrowDown')
+    before = page.ids()
+    selected = page.selected_id()
+    assert selected == before[3]
+    time.sleep(1)
+    server.failure = no_failure
+    page.run(f'{ELEMENT}.shown = null')
+    page.wait_ready()
+    page.wait_until(f"{ELEMENT}.shown === 'fix the radiator'")
+    after = page.ids()
+    assert page.selected_id() == selected == after[3]
+    added = page.inside("[...root.querySelectorAll('li')].filter(li => li.querySelector('.added'))"
+                        ".map(li => li.querySelector('.id').textContent)")
+    assert added == [id for id in after if id not in before]
+
+
+def test_item_template_and_empty_slot(host, open_page, tmp_path):
+    page = open_page(host(keyword_site(tmp_path / 'site', PARTS)), tier='keyword')
+    template = '<template slot="item"><b data-field="id"></b> <i data-field="title"></i></template>'
+    page.run(f"{ELEMENT}.innerHTML = '{template}<p slot=\"empty\">Ask at the counter</p>'")
+    page.type('brake')
+    assert page.text('li') == 'B/1 Brake pad'
+    page.type('xyzzy')
+    assigned = "root.querySelector('slot[name=empty]').assignedElements().map(e => e.textContent)"
+    assert page.inside(assigned) == ['Ask at the counter']
+
+
+# In other pages: the examples of web/examples
+
+def open_example(host, context, folder, example):
+    "Open a page that has a site in its folder `search`."
+    keyword_site(folder / 'search', PARTS)
+    if not (folder / example).exists(): shutil.copy(WEB / 'examples' / example, folder)
+    page = SearchPage(context.new_page())
+    page.faults = []
+    page.tab.on('pageerror', lambda error: page.faults.append(str(error)))
+    page.tab.goto(host(folder).url + example)
+    return page
+
+
+def test_example_in_plain_html(host, context, tmp_path):
+    page = open_example(host, context, tmp_path, 'plain.html')
+    page.wait_ready('keyword')
+    assert page.accessibility_faults() == []
+    page.type('brake')
+    assert page.ids() == ['B/1']
+    assert page.inside("getComputedStyle(root.querySelector('.title')).fontWeight") == '700'
+    assert page.inside("getComputedStyle(root.host).getPropertyValue('--accent')") == 'rgb(180 0 90)'
+    page.press('Enter')
+    page.wait_until("location.hash === '#part-B%2F1'")
+    assert page.faults == []
+
+
+def test_example_of_a_form_field(host, context, tmp_path):
+    page = open_example(host, context, tmp_path, 'form.html')
+    page.wait_ready('keyword')
+    assert page.accessibility_faults() == []
+    assert page.run(f'{ELEMENT}.input.placeholder') == 'Einfach eintippen …'
+    assert page.run(f'{ELEMENT}.form === document.forms[0]')
+    fields = 'Object.fromEntries(new FormData(document.forms[0]))'
+
+    page.type('brake')
+    assert page.run(fields) == dict(count='1')
+    page.tab.click('button:not([type])')
+    assert page.run('location.search') == '', 'a form without a picked entry must not be sent'
+    assert page.run(f'[{ELEMENT}.validity.valueMissing, {ELEMENT}.matches(":invalid")]') == [True, True]
+    assert page.run(f'{ELEMENT}.validationMessage') == 'Bitte einen Eintrag der Liste wählen.'
+
+    page.run(f"{ELEMENT}.addEventListener('change', () => {{ window.changed = true }}); {ELEMENT}.focus()")
+    page.press('Enter')
+    assert page.run(fields) == dict(count='1', part='B/1')
+    assert page.run(f'[{ELEMENT}.value, {ELEMENT}.selected.id, {ELEMENT}.checkValidity(), window.changed]') == [
+        'Brake pad', 'B/1', True, True]
+    assert page.count('li') == 0
+    page.tab.keyboard.type('s')
+    assert page.run(fields) == dict(count='1'), 'an edited text is not the picked entry any more'
+
+    page.press('Enter')
+    page.tab.click('[type=reset]')
+    assert page.run(f'[{ELEMENT}.value, {ELEMENT}.selected, {ELEMENT}.checkValidity()]') == ['', None, False]
+    page.run(f'{ELEMENT}.disabled = true')
+    assert page.run(f'{ELEMENT}.updateComplete.then(() => {ELEMENT}.input.disabled)')
+    assert page.run(f'{ELEMENT}.checkValidity()'), 'a disabled field is not checked'
+    page.run(f'{ELEMENT}.disabled = false')
+
+    page.type('radiator repair')
+    page.press('Enter')
+    page.tab.click('button:not([type])')
+    page.wait_until("location.search === '?part=R2&count=1'")
+    assert page.faults == []
+
+
+def test_example_of_an_own_interface(host, context, tmp_path):
+    page = open_example(host, context, tmp_path, 'headless.html')
+    page.wait_until("!document.querySelector('input').disabled")
+    page.tab.focus('input')
+    page.tab.keyboard.type('radiator re')
+    page.wait_until("[...document.querySelectorAll('option')].map(o => o.value).join() === 'R2,R1'")
+    assert page.faults == []
+
+
+@pytest.fixture(scope='module')
+def react_app(tmp_path_factory):
+    "The React example, compiled against the files of `npm pack`."
+    folder = tmp_path_factory.mktemp('react')
+    packed = run_npm(['pack', '--pack-destination', str(folder)], WEB)
+    assert packed.returncode == 0, packed.stderr
+    modules = folder / 'node_modules'
+    modules.mkdir()
+    with tarfile.open(next(folder.glob('*.tgz'))) as archive: archive.extractall(folder, filter='data')
+    (folder / 'package').rename(modules / 'embedding-search')
+    for name in ('react', 'react-dom', 'scheduler', '@types', 'csstype', 'typescript', 'vite'):
+        if (WEB / 'node_modules' / name).exists(): (modules / name).symlink_to(WEB / 'node_modules' / name)
+    app = shutil.copytree(WEB / 'examples' / 'react', folder / 'examples' / 'react')
+    shutil.copy(WEB / 'tsconfig.base.json', folder)
+    scripts = dict(types='node node_modules/typescript/bin/tsc -p examples/react',
+                   build='node node_modules/vite/bin/vite.js build examples/react --base ./')
+    (folder / 'package.json').write_text(json.dumps(dict(type='module', scripts=scripts)))
+    for script in scripts:
+        done = run_npm(['run', '--silent', script], folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return app / 'dist'
+
+
+def test_package_has_code_types_and_a_readme(react_app):
+    package = react_app.parents[2] / 'node_modules' / 'embedding-search'
+    files = sorted(str(path.relative_to(package)) for path in package.rglob('*') if path.is_file())
+    assert files == ['README.md', 'dist/embedding-search.d.ts', 'dist/embedding-search.js', 'package.json']
+    assert 'any' not in re.findall(r'\w+', re.sub(r'/\*.*?\*/', '', (package / files[1]).read_text(), flags=re.DOTALL))
+
+
+def test_example_in_react(host, context, tmp_path, react_app):
+    folder = shutil.copytree(react_app, tmp_path / 'app')
+    page = open_example(host, context, folder, 'index.html')
+    page.wait_ready('keyword')
+    assert page.accessibility_faults() == []
+    assert page.run(f'{ELEMENT}.input.placeholder') == 'What do you need?'
+    page.type('brake')
+    page.press('Enter')
+    page.wait_until("document.querySelector('p').textContent === 'Ordered: Brake pad'")
+    assert page.run(f'{ELEMENT}.value') == 'brake', 'React must not replace the element'
+    assert page.faults == []
 
 
 # The log

@@ -5,7 +5,7 @@ from datasets import Dataset
 from embedding_search.data.catalog import read_catalog
 from embedding_search.data.families import exact_duplicates, find_families
 from embedding_search.data.queries import check_queries, read_queries
-from embedding_search.data.split import split_queries
+from embedding_search.data.split import count_coverage, order_breadth_first, split_queries
 from embedding_search.evaluation.systems import Corpus
 from embedding_search.model.negatives import minable_rows, mine_random, select_negatives
 from embedding_search.model.training import training_set
@@ -39,7 +39,10 @@ def test_queries_and_split():
     assert (kept, report) == check_queries(pairs, rows)
     assert kept == PAIRS
     family_of, _ = find_families(rows)
-    assert split_queries(Dataset.from_list(kept), family_of) == split_queries(kept, family_of)
+    data = Dataset.from_list(kept)
+    assert split_queries(data, family_of) == split_queries(kept, family_of)
+    assert order_breadth_first(data, family_of) == order_breadth_first(kept, family_of)
+    assert count_coverage(data, family_of) == count_coverage(kept, family_of)
 
 
 def test_negatives_and_training_set():

@@ -1,10 +1,14 @@
-"""Rebuild the shipped ICD-10-CM files from the package `simple-icd-10-cm` and compare every cell."""
+"""Rebuild the shipped ICD-10-CM files from the package `simple-icd-10-cm`, compare every cell, and check their card."""
 import re
 from pathlib import Path
 
 import pytest
 
+from embedding_search.data.catalog import norm, read_catalog
+from embedding_search.data.families import find_families
+from embedding_search.data.queries import read_queries
 from embedding_search.data.records import read_records
+from embedding_search.data.split import check_pinned, read_pinned, split_queries
 
 cm = pytest.importorskip('simple_icd_10_cm')
 DATA = Path(__file__).parents[1] / 'data/icd10cm'
@@ -55,3 +59,47 @@ def test_missing_categories():
     assert len(missing) == 39
     assert sum(cm.is_leaf(code) for code in missing) == 5
     assert sum(len(cm.get_inclusion_term(code)) for code in missing) == 15
+
+
+@pytest.fixture(scope='module')
+def family_of():
+    return find_families(read_catalog(DATA / 'catalog.csv.gz', id='code', category='category_title'))[0]
+
+
+@pytest.fixture(scope='module')
+def pairs():
+    "Training queries."
+    return read_queries(DATA / 'synthetic_queries.csv.gz', id='code')
+
+
+@pytest.fixture(scope='module')
+def expert():
+    "Expert wordings."
+    return read_queries(DATA / 'human_queries.csv.gz', id='code')
+
+
+def assert_card_says(*numbers):
+    "The card of the data contains each number."
+    card = set(re.findall(r'\d[\d,]*\d', (DATA / 'README.md').read_text()))
+    assert {f'{number:,}' for number in numbers} <= card
+
+
+def test_training_queries(pairs, expert, family_of):
+    first, other = pairs[:88_985], pairs[88_985:]
+    covered = {family_of[pair['id']] for pair in pairs}
+    titles = [{pair['id'] for pair in part} for part in (pairs, first, other)]
+    assert titles[0] <= set(CODES)
+    assert not titles[1] & titles[2]
+    assert_card_says(len(pairs), len(other), *map(len, titles), len(covered), len(set(family_of.values())))
+    wordings = {norm(pair['query']) for pair in expert}
+    assert_card_says(len(expert), sum(norm(pair['query']) in wordings for pair in pairs))
+
+
+def test_pinned_split(pairs, expert, family_of):
+    "The pinned split is the one of seed 42."
+    pinned = read_pinned(DATA / 'split.csv.gz')
+    assert check_pinned(pinned, pairs, family_of) == dict(families=0, queries=0)
+    split = split_queries(pairs, family_of, expert, seed=42)
+    assert split_queries(pairs, family_of, expert, seed=7, pinned=pinned) == split
+    sizes = [len(split[name]) for name in ('train', 'heldout_queries', 'heldout_titles')]
+    assert_card_says(*sizes, split['dropped'], len(pinned.families), len(pinned.families) + len(pinned.queries))

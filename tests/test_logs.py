@@ -1,8 +1,13 @@
 "Read a search log with the command line: what is trained on, what is held out, what is refused."
 import json
+import re
+import shutil
+from pathlib import Path
 
 import pytest
 from conftest import ACTS, PARTS, cli
+
+from embedding_search.search.service import HotSwapSearcher
 
 
 def event(query, shown, picked, time, session):
@@ -101,3 +106,38 @@ def test_pairs_need_a_run(tmp_path):
     result = cli('pairs', tmp_path / 'x.jsonl', '--run', tmp_path / 'none')
     assert result.returncode == 2
     assert 'embedding-search run --until negatives' in result.stderr
+
+
+def test_learning_from_clicks_updates_run_page_and_service(run, log, tmp_path):
+    mine = Path(shutil.copytree(run, tmp_path / 'mine'))
+    assert cli('site', '--run', mine).returncode == 0
+    assert cli('pin', 'odd noise', '06/2', '--run', mine).returncode == 0
+    graph = (mine / 'model' / 'onnx' / 'model_quantized.onnx').read_bytes()
+    current = HotSwapSearcher(mine)
+    result = cli('learn', log, '--run', mine, '--epochs', 20)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r'^learning from \d+ new training queries', result.stdout)
+    megabytes = re.search(r'a returning visitor downloads ([\d.]+) MB \((.*)\)', result.stdout)
+    assert 0 < float(megabytes[1]) < 5
+    assert {part.split()[0] for part in megabytes[2].split(', ')} == {'table', 'vectors', 'pins'}
+    assert re.search(r'^\d+ s$', result.stdout, re.M)
+
+    assert current.refresh()
+    assert current.searcher.search('odd noise', 1)[0]['id'] == '06/2'
+    assert (mine / 'model' / 'onnx' / 'model_quantized.onnx').read_bytes() == graph
+    assert any(query['query'].endswith('asap') for query in read_jsonl(mine / 'training_pairs.jsonl'))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['events.jsonl', 'mine', 'mine.previous']
+
+
+def test_learning_that_the_gate_refuses_changes_nothing(run, log, tmp_path):
+    mine = Path(shutil.copytree(run, tmp_path / 'mine'))
+    (tmp_path / 'must.csv').write_text('query,id\nwarm waffles,00/0\n')
+    manifest = json.loads((mine / 'manifest.json').read_text())
+    manifest['settings']['gate'] |= dict(must_pass=str(tmp_path / 'must.csv'), must_rank=1)
+    (mine / 'manifest.json').write_text(json.dumps(manifest))
+    before = {path: path.read_bytes() for path in mine.rglob('*') if path.is_file()}
+    result = cli('learn', log, '--run', mine)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "must pass: 'warm waffles'" in result.stdout
+    assert 'the run stays as it was' in result.stdout
+    assert {path: path.read_bytes() for path in mine.rglob('*') if path.is_file()} == before

@@ -20,11 +20,11 @@ def test_results_in_the_metadata_are_those_of_the_published_weights(run):
     for result in results:
         systems = evaluation['results'][result.dataset_config]
         metric = result.metric_name.split(' (')[0]
-        assert result.metric_value == round(systems['fine-tuned']['strict'][metric], 4)
-        assert 'strict, fine-tuned' in result.metric_name
+        assert result.metric_value == round(systems['fine-tuned INT8']['strict'][metric], 4)
+        assert result.metric_name == f'{metric} (strict, fine-tuned INT8)'
 
 
 def test_says_what_other_libraries_do_not_read_and_shows_no_training_query(run):
     text = (run/'model'/'README.md').read_text()
-    for name in ('title_adapter', 'ngram_encoder', 'title_table'): assert f'`onnx/{name}.npz`' in text
+    for name in ('ngram_encoder', 'title_vectors'): assert f'`onnx/{name}.npz`' in text
     assert not any(part in text for part in PARTS)

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -264,7 +265,7 @@ def test_a_chunked_body_over_the_limit_is_refused(web):
     assert answer.status_code == 413, answer.text
 
 
-@pytest.mark.parametrize('path', ['/search', '/embed', '/', '/similarity', '/v1/embeddings', '/events'])
+@pytest.mark.parametrize('path', ['/search', '/embed', '/', '/similarity', '/v1/embeddings', '/events', '/pins'])
 def test_mutated_bodies_are_refused_or_answered(web, path):
     rng = np.random.default_rng(0)
     good = json.dumps(dict(query='new clutch', k=3, mode='dense', category=None)).encode()
@@ -297,9 +298,9 @@ def test_metrics_have_all_stages(web, store):
 
 def test_openapi_describes_every_path(web):
     api = web.json('/openapi.json')
-    posts = {'/search', '/embed', '/', '/similarity', '/v1/embeddings', '/events'}
+    posts = {'/search', '/embed', '/', '/similarity', '/v1/embeddings', '/events', '/pins'}
     assert set(api['paths']) == posts | {'/info', '/health', '/metrics', '/v1/models'}
-    for name in ('SearchRequest', 'EmbedRequest', 'SimilarityRequest', 'OpenAIRequest', 'Event'):
+    for name in ('SearchRequest', 'EmbedRequest', 'SimilarityRequest', 'OpenAIRequest', 'Event', 'Pin'):
         assert api['components']['schemas'][name]['examples']
     for path in posts:
         assert {'200', '413', '422', '429'} <= set(api['paths'][path]['post']['responses'])
@@ -334,6 +335,25 @@ def test_events_are_written_to_the_click_log(store, tmp_path):
     recorded = json.loads(clicks.read_text())
     assert re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ', recorded.pop('time'))
     assert recorded == event | dict(version=store.active())
+
+
+def test_a_pin_works_in_all_workers_and_versions(store, tmp_path):
+    versions = Store(shutil.copytree(store.folder, tmp_path / 's'))
+
+    def found(server, query, mode): return hit_ids(server.json('/search', dict(query=query, mode=mode)))
+
+    with Server('--store', versions.folder, '--pins', '--workers', '2') as server:
+        others = [(query, mode) for query in ('strange', 'new clutch') for mode in ('hybrid', 'dense', 'keyword')]
+        before = [found(server, *other) for other in others]
+        expected = ['06/2', *(id for id in found(server, 'strange noise', 'dense') if id != '06/2')][:10]
+        server.json('/pins', dict(query='Strange noise', id='06/2'))
+        for _ in range(20): assert found(server, ' strange  NOISE', 'dense') == expected
+        assert [found(server, *other) for other in others] == before
+        versions.activate('2')
+        deadline = time.time() + 20
+        while server.call('/search?q=x').headers['x-index-version'] != versions.active(): assert time.time() < deadline
+        assert found(server, 'strange noise', 'keyword') == ['06/2']
+        assert server.json('/pins') == {'pins': [{'query': 'Strange noise', 'id': '06/2'}]}
 
 
 def test_a_key_is_required_and_never_logged(store):

@@ -57,6 +57,17 @@ def output(*args, code=0, **kwargs):
     return result.stdout + result.stderr
 
 
+def test_a_build_copies_pins_and_keeps_those_of_the_store(copy, run, tmp_path):
+    pinned = shutil.copytree(run, tmp_path / 'run')
+    assert "'strange noise' → 06/2  Repair of radiator" in output('pin', 'strange noise', '06/2', '--run', pinned)
+    output('pin', 'odd smell', '05/2', '--store', copy)
+    assert 'is not in the catalog; did you mean' in output('pin', 'odd smell', '05/22', '--store', copy, code=2)
+    assert '1 pin of' in output('index', 'build', '--run', pinned, '--store', copy)
+    for version in ('1', '2', '3'):
+        searcher = Store(copy).searcher(version)
+        assert [searcher.search(query, 1)[0]['id'] for query in ('STRANGE noise', 'odd smell')] == ['06/2', '05/2']
+
+
 def test_build_reuses_all_vectors_of_an_equal_catalog(copy, run):
     assert '0 of 48 titles encoded' in output('index', 'build', '--store', copy, '--run', run)
 

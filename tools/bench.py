@@ -5,7 +5,7 @@
     python tools/bench.py --table         only the table, from the stored results
 
 Training experiments take hours and have their own commands: `benchmarks/recipe.py --list`,
-`benchmarks/training_queries.py`."""
+`benchmarks/closed_catalog.py`, `benchmarks/training_queries.py`."""
 import argparse
 import json
 import subprocess

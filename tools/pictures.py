@@ -66,7 +66,7 @@ def draw_before_after(metric='Recall@5'):
 
 PIECES = {
     'your data': ['catalog', 'families', 'queries', 'split', 'negatives'],
-    'the model': ['training', 'interpolation', 'export', 'title_adapter', 'ngrams'],
+    'the model': ['training', 'interpolation', 'export', 'ngrams', 'closed_catalog'],
     'the search': ['searcher', 'store', 'site', 'service', 'logs'],
     'the proof': ['metrics', 'systems', 'diagnosis', 'gate', 'report'],
 }

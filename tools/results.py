@@ -21,8 +21,9 @@ def copy_results(name):
         return
     manifest = json.loads((run/'manifest.json').read_text())
     results = dict(manifest=tidy_manifest(manifest))
-    for part in ('training', 'interpolation', 'evaluation'):
-        results[part] = json.loads((run/f'{part}.json').read_text())
+    for part in ('training', 'interpolation', 'closed_catalog', 'tiers', 'evaluation'):
+        path = run/f'{part}.json'
+        if path.exists(): results[part] = json.loads(path.read_text())
     results['settings'] = manifest['settings']
     path = RESULTS/f'{name}.json'
     path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + '\n')

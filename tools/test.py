@@ -1,4 +1,6 @@
-"Run every notebook as a test and then pytest. End with the failed names and the line `N passed, N failed`."
+"""Run the unit tests of the browser code, every notebook as a test, and pytest.
+
+End with the failed names and the line `N passed, N failed`."""
 import os
 import subprocess
 import sys
@@ -8,6 +10,7 @@ import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import web_checks
 from notebooks import find_notebooks
 
 JOBS = 2 # Processes at a time
@@ -62,13 +65,15 @@ def run_pytest():
 
 def main():
     start = time.perf_counter()
-    passed, failed = run_notebooks()
-    more_passed, more_failed, skipped = run_pytest()
-    failed += more_failed
+    unit_passed, failed = web_checks.unit_tests() if web_checks.build() else (0, [])
+    print(f'browser code: {unit_passed} unit tests passed, {len(failed)} failed', flush=True)
+    notebooks_passed, notebooks_failed = run_notebooks()
+    tests_passed, tests_failed, skipped = run_pytest()
+    failed += notebooks_failed + tests_failed
     print(f'{(time.perf_counter() - start) / 60:.1f} minutes')
     if failed: print('failed:', *failed, sep='\n  ')
     ending = f', {skipped} skipped' if skipped else ''
-    print(f'{passed + more_passed} passed, {len(failed)} failed{ending}')
+    print(f'{unit_passed + notebooks_passed + tests_passed} passed, {len(failed)} failed{ending}')
     sys.exit(bool(failed))
 
 

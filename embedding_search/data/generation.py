@@ -5,12 +5,14 @@
 # %% auto #0
 __all__ = ['DEFAULT_MODEL', 'PRICES', 'MAX_TRIES', 'RETRIES', 'RETRY_WAIT', 'TIMEOUT', 'CONCURRENCY', 'BATCH_SIZE',
            'MAX_BATCH_BYTES', 'MAX_REQUEST_BYTES', 'POLL_SECONDS', 'SETTLE_SECONDS', 'NO_KEY', 'API_URL', 'LACKS',
-           'MISSING', 'STOPPED', 'Price', 'GenerateSettings', 'token_cost', 'max_cost', 'Ledger', 'service_url',
-           'can_connect', 'make_client', 'error_line', 'classify_error', 'retry_delay', 'model_price', 'Generator',
-           'Estimate', 'Plan', 'plan_generation', 'written_queries', 'save_generated', 'write_queries_for_run']
+           'MISSING', 'TOKENS_PER_QUERY', 'TOKENS_PER_SECOND', 'BATCH_HOURS', 'STOPPED', 'Price', 'GenerateSettings',
+           'token_cost', 'max_cost', 'Ledger', 'service_url', 'can_connect', 'make_client', 'error_line',
+           'classify_error', 'retry_delay', 'model_price', 'Generator', 'Estimate', 'Plan', 'plan_generation',
+           'written_queries', 'save_generated', 'write_queries_for_run']
 
 # %% ../../nbs/data/12_generation.ipynb #7253e9d3
 import json
+import math
 import os
 import threading
 import time
@@ -74,10 +76,10 @@ class GenerateSettings(SettingsTable):
     price: list[float] = Field([], description='Input and output price of the model, instead of the one in `prices`')
     budget: float = Field(5, ge=0, description='US dollars that all requests of a run may cost; never exceeded',
                           json_schema_extra=BASIC)
-    max_titles: int = Field(1000, ge=0, description='Titles to write queries for, one per family; 0: every family',
+    max_titles: int = Field(0, ge=0, description='Titles to write queries for, one per family; 0: every family',
                             json_schema_extra=BASIC)
     also: str = Field('', description='File with a column `id`: more titles, e.g. the `needs_queries.csv` of a run')
-    queries: int = Field(12, ge=1, le=40, description='Queries per title')
+    queries: int = Field(6, ge=1, le=40, description='Queries per title')
     styles: dict[str, float] = Field(STYLE_SHARES, description='Share of each style among the queries')
     domain: str = Field('', description='What the catalog is and who searches it, in a sentence or two',
                         json_schema_extra=BASIC)
@@ -437,13 +439,20 @@ def params(self: Generator, items: list[dict]) -> dict: # Arguments of a request
                         schema=not self.plain)
 
 # %% ../../nbs/data/12_generation.ipynb #33742e8b
+TOKENS_PER_QUERY = 25 # Expected output tokens, JSON included
+TOKENS_PER_SECOND = 80. # Output tokens of one message; an assumption, local models may be slower
+BATCH_HOURS = 1. # Most batches end within an hour, all end within 24 hours
+
+
 class Estimate(NamedTuple):
     "What the pending requests cost."
     titles: int = 0
     requests: int = 0
-    tokens: int = 0 # Input tokens per request
+    input: int = 0 # Input tokens of all requests
+    output: int = 0 # Output tokens of all requests
     expected: float = 0. # US dollars
     most: float = 0. # US dollars, if every request costs the most it can
+    hours: float = 0.
     batch: bool = False # Whether they are sent in batches
 
 # %% ../../nbs/data/12_generation.ipynb #2652eaf5
@@ -459,9 +468,21 @@ def estimate(self: Generator) -> Estimate:
     counted = ('messages', 'system', 'output_config')
     tokens = self._count_tokens(**{name: value for name, value in params.items() if name in counted})
     titles = sum(map(len, groups))
-    expected = token_cost(self.price, batch, input=tokens * len(groups), output=titles * self.settings.queries * 25)
+    input = tokens * len(groups)
+    output = titles * self.settings.queries * TOKENS_PER_QUERY
+    expected = token_cost(self.price, batch, input=input, output=output)
     most = sum(max_cost(self.params(group), self.price, batch) for group in groups)
-    return Estimate(titles, len(groups), tokens, expected, most, batch)
+    hours = self._estimate_hours(output, most, batch)
+    return Estimate(titles, len(groups), input, output, expected, most, hours, batch)
+
+# %% ../../nbs/data/12_generation.ipynb #a1d82c1f
+@patch
+def _estimate_hours(self: Generator, output, most, batch):
+    "Estimate how long the requests take."
+    if not batch: return output / TOKENS_PER_SECOND / CONCURRENCY / 3600
+    budget = self.settings.budget
+    if most <= budget or not budget: return BATCH_HOURS
+    return BATCH_HOURS * math.ceil(most / budget)
 
 # %% ../../nbs/data/12_generation.ipynb #dfca77c7
 @patch
@@ -936,18 +957,37 @@ def _log_prompt(generator, log):
     log(f"--- system prompt\n{params['system'][0]['text']}\n--- titles\n{params['messages'][0]['content']}\n---")
 
 
+def _show_hours(hours):
+    "Write a duration in minutes or hours."
+    return f'{max(1, round(60 * hours))} min' if hours < 1 else f'{hours:.1f} hours'
+
+
 def _log_estimate(generator, estimate, log):
-    "Log what will be asked and what it costs."
+    "Log what will be asked, what it costs and how long it takes."
     ledger, settings = generator.ledger, generator.settings
     answered = sum(item['key'] in ledger.answers for item in generator.items)
     kind = f'batches at {generator.price.batch:.0%} of the price' if estimate.batch else 'single messages'
     counted = 'counted' if generator.counted else 'roughly estimated'
     source = 'your price' if settings.price else 'prices as of 2026-11-21: check them'
+    speed = f'if a reply has {TOKENS_PER_SECOND:.0f} tokens a second'
+    pace = 'most batches end within an hour, all within 24' if estimate.batch else speed
     log(f'{len(generator.items):,} titles; {answered:,} have queries already, {estimate.titles:,} to ask for '
         f'in {estimate.requests:,} requests of {settings.model} ({kind})')
-    log(f'{counted} {estimate.tokens:,} input tokens a request; about ${estimate.expected:.4f}, '
-        f'at most ${estimate.most:.4f} ({source}). '
+    if not estimate.titles: return
+    log(f'  tokens  {estimate.input:,} input ({counted}), {estimate.output:,} output (expected)')
+    log(f'  cost    about ${estimate.expected:.4f}, at most ${estimate.most:.4f} ({source}). '
         f'Spent so far ${ledger.spent:.4f}, budget ${settings.budget:.2f}')
+    log(f'  time    about {_show_hours(estimate.hours)} ({pace})')
+    _log_short_budget(generator, estimate, log)
+
+# %% ../../nbs/data/12_generation.ipynb #6ae61693
+def _log_short_budget(generator, estimate, log):
+    "Log for how many titles the budget is enough if it is not for all."
+    left = max(generator.settings.budget - generator.ledger.spent - generator.ledger.reserved, 0)
+    if estimate.expected <= left: return
+    titles = int(estimate.titles * left / estimate.expected)
+    log(f'  the budget is enough for about {titles:,} of {estimate.titles:,} titles, spread over all categories; '
+        'raise it with --budget')
 
 # %% ../../nbs/data/12_generation.ipynb #b8c1d021
 def _export_prompts(generator, folder, log):
@@ -1033,6 +1073,12 @@ def save_generated(
     _save_queries(path, kept, rows, flags, report, columns, use, log)
 
 # %% ../../nbs/data/12_generation.ipynb #b8c1d027
+def _log_families(plan, rows, family_of, log):
+    "Log how many families get queries."
+    asked = {family_of[row['id']] for row in plan.rows}
+    log(f'{len(rows):,} rows in {len(set(family_of.values())):,} families; queries for {len(asked):,} of the families')
+
+
 def _answer_plan(plan, dry_run, preview, from_answers, confirm, progress, log):
     "Fill the ledger from replies or from the service. Return whether to go on, and an error to raise later."
     generator = plan.generator
@@ -1079,6 +1125,7 @@ def write_queries_for_run(
         if to_prompts:
             _export_prompts(plan.generator, to_prompts, log)
             return False
+        _log_families(plan, rows, family_of, log)
         go_on, error = _answer_plan(plan, dry_run, preview, from_answers, confirm, progress, log)
         pairs = written_queries(plan) if go_on else []
     if preview: _log_preview(pairs, rows, log)

@@ -257,13 +257,13 @@ def pairs_from_log(
 
 # %% ../../nbs/data/13_logs.ipynb #47842ae6
 def mix_logged(
-    pairs: list[dict], # All training pairs `{'query', 'id'}`, also those from the log
+    pairs: list[dict], # All training pairs `{'query', 'id'}`, also those from the log, most important first
     logged: list[dict], # Pairs of the log with `weight`
     share: float, # Share of the result that comes from the log
     n: int = 0, # Number of pairs; 0: all
     seed: int = 42, # Seed of the choice
 ) -> list[dict]: # `n` pairs; fewer if there are fewer
-    "Draw training pairs, a share of them from the log as far as it has enough."
+    "Choose training pairs, a share of them from the log as far as it has enough."
     if not n or n >= len(pairs): return list(pairs)
     rng = random.Random(seed)
     weight_of = {(norm(pair['query']), pair['id']): pair['weight'] for pair in logged}
@@ -274,7 +274,7 @@ def mix_logged(
         else: from_log.append((rng.random()**(1 / weight), pair))
     from_log.sort(key=itemgetter(0), reverse=True)
     n_log = min(len(from_log), max(round(share * n), n - len(rest)))
-    return [pair for _, pair in from_log[:n_log]] + rng.sample(rest, n - n_log)
+    return [pair for _, pair in from_log[:n_log]] + rest[:n - n_log]
 
 # %% ../../nbs/data/13_logs.ipynb #2ed73cd2
 FORMS = ('pairs', 'triplets', 'lists')

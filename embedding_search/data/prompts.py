@@ -123,7 +123,7 @@ def _read_prompt(path):
 # %% ../../nbs/data/10_prompts.ipynb #e2ff2e5a
 def make_system_prompt(
     purpose: str = 'train', # `train`, `evaluate` or `negatives`
-    n_queries: int = 12, # Queries per title
+    n_queries: int = 6, # Queries per title
     styles: dict[str, float] = STYLE_SHARES, # Share of each style
     domain: str = '', # What the catalog is and who searches it
     examples: Iterable[str] = (), # Real queries

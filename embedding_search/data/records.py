@@ -444,7 +444,7 @@ def read_jsonl(
 
 # %% ../../nbs/data/02_records.ipynb #1522d830
 def write_csv(
-    path: str | Path, # File to write
+    path: str | Path, # File to write; compressed if it ends in .gz
     rows: list[dict], # Rows with equal keys
     columns: Iterable[str] = (), # Header; by default the keys of the first row
 ) -> Path: # `path`
@@ -456,4 +456,6 @@ def write_csv(
         writer = csv.DictWriter(text, columns, lineterminator='\n')
         writer.writeheader()
         writer.writerows(rows)
-    return atomic_write(path, text.getvalue().encode())
+    data = text.getvalue().encode()
+    if str(path).endswith('.gz'): data = gzip.compress(data, mtime=0)
+    return atomic_write(path, data)

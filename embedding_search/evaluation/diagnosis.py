@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CAUSES', 'is_relative', 'find_cause', 'find_failures', 'count_causes', 'cluster_failures', 'needs_queries',
-           'write_needs_queries', 'find_copies', 'near_by_vector', 'near_by_edits', 'noise_estimate', 'pair_sample',
-           'query_styles', 'audit_training']
+           'write_needs_queries', 'answers_by_query', 'nearest_by_edits', 'nearest_by_words', 'find_near_copies',
+           'noise_estimate', 'pair_sample', 'query_styles', 'count_near_copies', 'audit_training']
 
 # %% ../../nbs/evaluation/25_diagnosis.ipynb #2d869dd0
 import random
@@ -20,6 +20,7 @@ from ..data.catalog import norm
 from ..data.records import write_csv
 from .metrics import STOP, best_ranks, is_lay, is_prefix, is_shorthand, slice_tokens
 from .systems import Corpus
+from ..search.keyword import Keywords
 
 # %% ../../nbs/evaluation/25_diagnosis.ipynb #fab57988
 CAUSES = { # Cause to what to do about it
@@ -208,42 +209,66 @@ def write_needs_queries(
     return write_csv(path, titles, ('id', 'title', 'category', 'reason'))
 
 # %% ../../nbs/evaluation/25_diagnosis.ipynb #91d73c94
-def find_copies(
-    train: Iterable[str], # Training queries
-    test: Iterable[str], # Test queries
-) -> list[str]: # Test queries
-    "List test queries that occur in training, case and spacing aside."
-    known = {norm(query) for query in train}
-    return [query for query in test if norm(query) in known]
+def answers_by_query(
+    pairs: Iterable[dict], # Training pairs `{'query', 'id'}`
+) -> dict[str, set[str]]: # Normalized query to the ids of its titles
+    "Collect the answers of each training query."
+    answers = defaultdict(set)
+    for pair in pairs: answers[norm(pair['query'])].add(pair['id'])
+    return dict(answers)
 
 # %% ../../nbs/evaluation/25_diagnosis.ipynb #f8bc4b2b
-def near_by_vector(
-    train: np.ndarray, # float32 `(n, dim)` unit vectors of training queries
-    test: np.ndarray, # float32 `(m, dim)` unit vectors of test queries
-    min_cosine: float = .95, # Cosine from which two queries are near copies
-) -> list[tuple[int, int, float]]: # Test query, its nearest training query, cosine
-    "Find near copies by embedding."
-    found = []
-    for start in range(0, len(test), 256):
-        cosines = test[start:start + 256] @ train.T
-        nearest = cosines.argmax(1)
-        for i, j in enumerate(nearest):
-            if cosines[i, j] >= min_cosine: found.append((start + i, int(j), float(cosines[i, j])))
-    return found
-
-
-def near_by_edits(
-    train: list[str], # Training queries
-    test: list[str], # Test queries
+def nearest_by_edits(
+    train: list[str], # Normalized training queries
+    test: list[str], # Normalized test queries
     min_similarity: float = 90, # Similarity in percent from which two queries are near copies
-) -> list[tuple[int, int, float]]: # Test query, its nearest training query, similarity in percent
+) -> dict[int, int]: # Test query to its nearest training query; only near copies
     "Find near copies by edit distance."
     from rapidfuzz import fuzz, process
-    train = [norm(query) for query in train]
+    nearest = {}
+    for start in range(0, len(test), 128):
+        similarity = process.cdist(test[start:start + 128], train, scorer=fuzz.ratio, score_cutoff=min_similarity,
+                                   dtype=np.uint8, workers=-1)
+        found = similarity.argmax(1)
+        for i in np.flatnonzero(similarity.any(1)).tolist(): nearest[start + i] = int(found[i])
+    return nearest
+
+
+def nearest_by_words(
+    train: list[str], # Normalized training queries
+    test: list[str], # Normalized test queries
+    n: int = 3, # Training queries for each test query, at most
+) -> dict[int, list[int]]: # Test query to training queries that share words with it
+    "Find the training queries that BM25 ranks first."
+    keywords = Keywords(train)
+    return {i: keywords.search(query, n)[1].tolist() for i, query in enumerate(test)}
+
+# %% ../../nbs/evaluation/25_diagnosis.ipynb #e1928549
+def find_near_copies(
+    train: list[str], # Training queries
+    test: list[str], # Test queries
+    encode: Callable, # From texts and kind (`query`) to float32 unit vectors of the base model
+    min_cosine: float = .95, # Cosine from which two queries are near copies
+) -> list[dict]: # `n` (position in `test`), `test`, `training`, and `by`: `edits`, `vector` or both
+    "Find test queries that nearly occur in training."
+    train = list(dict.fromkeys(map(norm, train)))
+    texts = [norm(query) for query in test]
+    if not train or not texts: return []
+    by_edits = nearest_by_edits(train, texts)
+    similar = nearest_by_words(train, texts)
+    candidates = sorted({number for numbers in similar.values() for number in numbers})
+    row_of = {number: row for row, number in enumerate(candidates)}
+    vectors = encode([train[number] for number in candidates], 'query')
+    test_vectors = encode(texts, 'query')
     found = []
-    for i, query in enumerate(test):
-        match = process.extractOne(norm(query), train, scorer=fuzz.ratio, score_cutoff=min_similarity)
-        if match: found.append((i, match[2], match[1]))
+    for i, numbers in similar.items():
+        cosines = vectors[[row_of[number] for number in numbers]] @ test_vectors[i]
+        ways = dict(edits=[by_edits[i]] if i in by_edits else [], vector=[])
+        if cosines.max(initial=-1) >= min_cosine: ways['vector'] = [numbers[cosines.argmax()]]
+        nearest = [*ways['edits'], *ways['vector']]
+        if not nearest: continue
+        by = [way for way, numbers in ways.items() if numbers]
+        found.append(dict(n=i, test=test[i], training=train[nearest[0]], by=' and '.join(by)))
     return found
 
 # %% ../../nbs/evaluation/25_diagnosis.ipynb #2c36751f
@@ -303,34 +328,37 @@ def query_styles(
     return {name: count / max(len(queries), 1) for name, count in counts.items()}
 
 # %% ../../nbs/evaluation/25_diagnosis.ipynb #dia00006
-def _audit_test_set(queries, train, few, vectors, encode, sample, seed):
-    "Count copies and near copies of one test set in the training queries."
-    some = random.Random(seed).sample(queries, min(sample, len(queries)))
-    texts = [query['query'] for query in some]
-    near = near_by_vector(vectors, encode(texts, 'query'))
-    return dict(
-        queries=len(queries),
-        copies=len(find_copies(train, [query['query'] for query in queries])),
-        looked=len(some),
-        by_vector=len(near),
-        by_edits=len(near_by_edits(train, texts)),
-        other_title=sum(few[j]['id'] not in some[i]['ids'] for i, j, _ in near),
-        examples=[dict(test=texts[i], training=few[j]['query'], cosine=round(cosine, 3)) for i, j, cosine in near[:10]],
-    )
+def count_near_copies(
+    answers: dict[str, set[str]], # What `answers_by_query` returned for the training pairs
+    queries: list[dict], # Test queries `{'query', 'ids'}`
+    near: list[dict], # What `find_near_copies` found among the first `looked` queries
+    looked: int, # Queries that were compared with the training queries
+) -> dict: # `queries`, `copies`, `looked`, `near copies`, `by edits`, `by vector`, `other title`, `examples`
+    "Count copies and near copies of test queries in the training queries."
+    other_title = [answers[copy['training']].isdisjoint(queries[copy['n']]['ids']) for copy in near]
+    return {
+        'queries': len(queries),
+        'copies': sum(norm(query['query']) in answers for query in queries),
+        'looked': looked,
+        'near copies': len(near),
+        'by edits': sum('edits' in copy['by'] for copy in near),
+        'by vector': sum('vector' in copy['by'] for copy in near),
+        'other title': sum(other_title),
+        'examples': near[:10],
+    }
 
 # %% ../../nbs/evaluation/25_diagnosis.ipynb #4d5a0294
 def audit_training(
     pairs: list[dict], # Training pairs `{'query', 'id'}`
     test_sets: dict[str, list[dict]], # Test set to `{'query', 'ids'}`
+    near: dict[str, tuple[int, list[dict]]], # Test set to queries looked at and near copies, for `count_near_copies`
     title_of: dict[str, str], # Row id to title
     encode: Callable, # From texts and kind (`query`, `title`) to float32 unit vectors of the base model
     words: set[str], # `vocabulary` of titles and training queries
-    sample: int = 500, # Queries of each test set whose near copies are searched
-    encoded: int = 10_000, # Training pairs that are encoded; the others are compared by text only
+    encoded: int = 3000, # Training pairs whose labels are checked
     seed: int = 42, # Seed of all choices
 ) -> dict: # `pairs`, `encoded`, `noise`, `sample`, `parts` (test set to counts and examples), `styles`
     "Check the training data and its distance from the test sets."
-    train = [pair['query'] for pair in pairs]
     few = random.Random(seed).sample(pairs, min(encoded, len(pairs)))
     query_vectors = encode([pair['query'] for pair in few], 'query')
     titles = list(dict.fromkeys(title_of[pair['id']] for pair in few))
@@ -339,9 +367,11 @@ def audit_training(
     noise, closer = noise_estimate(query_vectors, title_vectors, seed=seed)
     found = dict(pairs=len(pairs), encoded=len(few), noise=noise)
     found['sample'] = pair_sample(few, title_of, closer, seed=seed)
-    found['parts'] = {name: _audit_test_set(queries, train, few, query_vectors, encode, sample, seed)
-                      for name, queries in test_sets.items()}
-    found['styles'] = {'training': query_styles(train, words)}
+    found['parts'] = {}
+    answers = answers_by_query(pairs)
+    found['styles'] = {'training': query_styles([pair['query'] for pair in few], words)}
     for name, queries in test_sets.items():
+        looked, copies = near[name]
+        found['parts'][name] = count_near_copies(answers, queries, copies, looked)
         found['styles'][name] = query_styles([query['query'] for query in queries], words)
     return found

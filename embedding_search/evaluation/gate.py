@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ALLOWED_LOSS', 'MIN_QUERIES', 'NOISE_RISE', 'GAP_RISE', 'TRAINING_LOSS', 'GateSettings', 'decide', 'Check',
            'check_loss', 'compare_ranks', 'read_must_pass', 'MustPass', 'check_must_pass', 'memorization_gap',
-           'explain_loss', 'release_decision', 'verdict']
+           'explain_loss', 'release_decision', 'shown_name', 'verdict']
 
 # %% ../../nbs/evaluation/26_gate.ipynb #16e3cfee
 from collections.abc import Iterable, Sequence
@@ -151,7 +151,7 @@ def memorization_gap(
 ) -> float: # Difference of Recall@5, 0 to 1; 0 if one of the two is missing
     "Return how much better the model finds training queries than other queries."
     results = evaluation['results']
-    others = [test_set for test_set in ('eval queries', 'held-out titles') if test_set in results]
+    others = [name for name in ('eval queries', 'held-out titles', 'held-out queries') if name in results]
     if 'training queries' not in results or not others: return 0.
     return _shipped_recall(evaluation, 'training queries') - _shipped_recall(evaluation, others[0])
 
@@ -197,18 +197,37 @@ def release_decision(
     lines.append(f'{outcome}: {n_passed} of {len(checks)} checks pass, {len(warned)} warn, {len(failed)} fail')
     return not failed, lines
 
+# %% ../../nbs/evaluation/26_gate.ipynb #dfcef34a
+def shown_name(
+    evaluation: dict, # Evaluation of a run, as in `evaluation.json`
+    test_set: str, # Test set
+) -> str: # Its name in reports
+    "Return what a test set is called in reports."
+    return evaluation.get('eval_name', test_set) if test_set == 'eval queries' else test_set
+
 # %% ../../nbs/evaluation/26_gate.ipynb #c43d6828
 def _gain_sentence(evaluation, test_set):
     "Say whether the gain over the base model is worth shipping."
     shipped = evaluation['results'][test_set]['shipped']
     base = evaluation['results'][test_set]['base']['strict']['Recall@5']
     gain, low, high = shipped['gain']['Recall@5']
-    gained = f'Recall@5 on {test_set} rises by {100 * gain:.1f} points (95% {100 * low:.1f} … {100 * high:.1f})'
+    name = shown_name(evaluation, test_set)
+    gained = f'Recall@5 on {name} rises by {100 * gain:.1f} points (95% {100 * low:.1f} … {100 * high:.1f})'
     if low <= 0: return f'Do not ship yet: {gained}, which may be luck.'
     if gain < .05 * base:
         return f"Look at the data first: {gained}, less than 5% of the base model's {100 * base:.1f}."
     ratio = shipped['movement']['ratio']
     return f'Worth shipping: {gained}, {ratio:.1f} queries improved for each that got worse.'
+
+
+def _other_sets_sentence(evaluation, test_set):
+    "Say how Recall@5 changes on the test sets that do not decide."
+    changes = []
+    for name, found in evaluation['results'].items():
+        if name in (test_set, 'training queries'): continue
+        base, shipped = (100 * found[system]['strict']['Recall@5'] for system in ('base', 'shipped'))
+        changes.append(f'{shown_name(evaluation, name)} {base:.1f} → {shipped:.1f}')
+    return f"Recall@5 on the other test sets: {', '.join(changes)}." if changes else ''
 
 # %% ../../nbs/evaluation/26_gate.ipynb #gver0001
 def verdict(
@@ -219,6 +238,8 @@ def verdict(
 ) -> list[str]: # Sentences, the decision first
     "Sum up an evaluation in words."
     sentences = [_gain_sentence(evaluation, test_set)]
+    others = _other_sets_sentence(evaluation, test_set)
+    if others: sentences.append(others)
     ratio = evaluation['results'][test_set]['shipped']['movement']['ratio']
     noise = evaluation.get('audit', {}).get('noise', 0)
     gap = memorization_gap(evaluation)

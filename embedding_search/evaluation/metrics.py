@@ -29,7 +29,7 @@ def relevant_ranks(
         order = np.arange(len(ranks))
         ranks = np.maximum.accumulate(ranks - order) + order # Equal ranks become consecutive ones
     not_found = max(len(targets), 1) - len(ranks)
-    return np.r_[ranks, np.full(not_found, np.inf)]
+    return np.concatenate([ranks, np.full(not_found, np.inf)])
 
 # %% ../../nbs/evaluation/07_metrics.ipynb #1afaa7e0
 def best_ranks(

@@ -31,9 +31,10 @@ class TrainSettings(SettingsTable):
     "Set how the base model is fine-tuned."
     base: str = Field('all-MiniLM-L6-v2', description='Base model: name on a model hub, or a folder',
                       json_schema_extra=BASIC)
-    max_pairs: int = Field(48_000, ge=0, description='Training pairs used, chosen by seed; 0 uses all',
-                           json_schema_extra=BASIC)
-    epochs: float = Field(1, gt=0, description='Passes over the training pairs', json_schema_extra=BASIC)
+    max_pairs: int = Field(48_000, ge=0, json_schema_extra=BASIC, description='Training pairs used for fine-tuning, '
+                           'one of every family before any gets a second; 0 uses all')
+    epochs: float = Field(1, ge=0, json_schema_extra=BASIC,
+                          description='Passes over the training pairs; 0 uses the base model without fine-tuning')
     batch_size: int = Field(
         128, ge=2, description='Pairs per step; the other titles of a batch are negatives', json_schema_extra=BASIC)
     learning_rate: float = Field(2e-4, gt=0, description='Highest learning rate', json_schema_extra=BASIC)

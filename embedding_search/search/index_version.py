@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from ..artifacts import recorded_hashes, sha256_file
 from ..core import InputError
 from ..data.catalog import norm
-from ..model.ngrams import MODEL_ARTIFACTS
+from ..model.title_vectors import MODEL_ARTIFACTS
 from .keyword import Keywords
 from .searcher import Searcher, distinct_titles, factorize
 

@@ -164,8 +164,8 @@ def add_error_handlers(
 
 # %% ../../nbs/search/34_middleware.ipynb #a0e2a62b
 API_PATHS = (
-    '/search', '/embed', '/similarity', '/v1/embeddings', '/v1/models', '/events', '/info', '/health', '/metrics',
-    '/openapi.json',
+    '/search', '/embed', '/similarity', '/v1/embeddings', '/v1/models', '/events', '/pins', '/info', '/health',
+    '/metrics', '/openapi.json',
 )
 OPEN_PATHS = ('/health', '/openapi.json') # Need no API key
 BODY_METHODS = ('POST', 'PUT', 'PATCH', 'DELETE')

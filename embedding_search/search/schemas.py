@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MAX_BODY', 'Text', 'ShortText', 'Mode', 'MODE_HELP', 'TokenIds', 'ServeSettings', 'SearchRequest', 'Variant', 'Hit',
            'SearchResponse', 'EncodeOptions', 'EmbedRequest', 'Sentences', 'SimilarityRequest', 'OpenAIRequest',
-           'Embedding', 'Usage', 'OpenAIResponse', 'Model', 'ModelList', 'Event', 'Recorded', 'Error',
+           'Embedding', 'Usage', 'OpenAIResponse', 'Model', 'ModelList', 'Event', 'Recorded', 'Pin', 'PinList', 'Error',
            'OpenAIErrorDetails', 'OpenAIError']
 
 # %% ../../nbs/search/33_schemas.ipynb #sc000002
@@ -188,6 +188,18 @@ class Event(_Schema):
 class Recorded(_Schema):
     "Confirmation of an event."
     recorded: Literal[True]
+
+
+class Pin(_Schema):
+    "A query and the entry that it finds first."
+    model_config = _example(query='new clutch', id='05/0')
+    query: Text = Field(min_length=1, max_length=2000, description='Whole query; case and white space do not matter')
+    id: ShortText = Field(min_length=1, description='Id of an entry of the catalog')
+
+
+class PinList(_Schema):
+    "All pins."
+    pins: list[Pin]
 
 
 class Error(_Schema):

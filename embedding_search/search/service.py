@@ -50,6 +50,8 @@ from embedding_search.search.schemas import (
     OpenAIError,
     OpenAIRequest,
     OpenAIResponse,
+    Pin,
+    PinList,
     Recorded,
     SearchRequest,
     SearchResponse,
@@ -57,7 +59,7 @@ from embedding_search.search.schemas import (
     SimilarityRequest,
     Text,
 )
-from .searcher import Searcher, check_index
+from .searcher import Searcher, check_index, check_pins, file_state, read_pins, update_pins
 from .site import free_port
 from .store import Store
 
@@ -68,31 +70,39 @@ class HotSwapSearcher:
         self,
         run: str | Path | None = None, # Finished run
         store=None, # Folder of an index store, or an object with the methods of `Store`
-        every: float = .25, # Seconds between checks of the store
+        every: float = 0, # Seconds between checks; 0: only `refresh` checks
         on_switch: Callable = noop, # Called after a switch with searcher and None, or with the error
         **kwargs, # Arguments of `Searcher.load` for a run
     ):
         self.on_switch = on_switch
         self.stopped = threading.Event()
         self.store = Store(store) if isinstance(store, str | Path) else store
-        if self.store is None: self.searcher = _open_run(Path(run), kwargs)
+        self.run = None if run is None else Path(run)
+        self.options = kwargs
+        if self.store is None: self._open_run()
         else: self.searcher = self.store.searcher()
         self.searcher.search('first query')
-        if self.store is not None: threading.Thread(target=self._watch, args=(every,), daemon=True).start()
+        if every: threading.Thread(target=self._watch, args=(every,), daemon=True).start()
 
+    def _index_state(self): return file_state(self.run / 'index' / 'index.json')
 
-def _open_run(run, options):
-    "Open the search of a run; its version has no name."
-    searcher = Searcher.load(run, **options)
-    parts = encoder_parts(run / 'model', searcher.encoder.dim)
-    searcher.version = ''
-    searcher.meta = dict(encoder=parts, fingerprint=short_hash(parts))
-    return searcher
+    def _open_run(self):
+        "Open the search of the run; its version has no name."
+        self.index_state = self._index_state()
+        searcher = Searcher.load(self.run, **self.options)
+        parts = encoder_parts(self.run / 'model', searcher.encoder.dim)
+        searcher.version = ''
+        searcher.meta = dict(encoder=parts, fingerprint=short_hash(parts))
+        self.searcher = searcher
 
 # %% ../../nbs/search/35_service.ipynb #defb679c
 @patch
 def refresh(self: HotSwapSearcher) -> bool: # Whether the searcher was replaced
-    "Open the active version if it is not open."
+    "Open the active version, or the new index of the run, if it is not open."
+    if self.store is None:
+        if self._index_state() in (None, self.index_state): return False
+        self._open_run()
+        return True
     name = self.store.active()
     if name in (None, self.searcher.version): return False
     searcher = self.store.searcher(name, like=self.searcher)
@@ -123,10 +133,12 @@ class Service:
         current: HotSwapSearcher, # What is served
         settings: ServeSettings | None = None, # Limits; by default those of `ServeSettings()`
         events: str | Path | None = None, # File to which events are appended
+        pins: bool = False, # Whether clients may pin
     ):
         self.current = current
         self.settings = settings or ServeSettings()
         self.events = events
+        self.may_pin = pins
         self.metrics = Metrics()
         self.batcher = Batcher(self.answer, self.settings.batch, self.settings.queue, observe=self.metrics.observe)
         self.served = current.searcher.version
@@ -407,6 +419,51 @@ async def record(self: Service, body: Event):
     finally: os.close(descriptor)
     return _json_response(dict(recorded=True))
 
+# %% ../../nbs/search/35_service.ipynb #sepin002
+@patch
+def _pin_folder(self: Service, write=False):
+    "Return the folder with the pins. Raises `HTTPException` if there is none or if clients may not pin."
+    folder = getattr(self.current.searcher, 'pin_folder', None)
+    if folder is None: raise HTTPException(404, 'this index has no pins; serve a run or a store')
+    if write and not self.may_pin:
+        raise HTTPException(404, 'this service does not let clients pin; start it with --pins')
+    return folder
+
+
+@patch
+def _change_pins(self: Service, add=(), remove=()):
+    "Change the pins and answer with all of them."
+    folder = self._pin_folder(write=True)
+    try:
+        if add: check_pins(add, (row['id'] for row in self.current.searcher.rows))
+        return _json_response(dict(pins=update_pins(folder, add, remove)))
+    except InputError as e: raise _without_folder(e, folder) from None
+
+
+def _without_folder(error, folder):
+    "Turn an error into an answer that does not tell where the files are."
+    return HTTPException(422, str(error).replace(f'{folder}{os.sep}', ''))
+
+# %% ../../nbs/search/35_service.ipynb #sepin003
+@patch
+def pins(self: Service):
+    "List the pins: queries that find a given entry first."
+    folder = self._pin_folder()
+    try: return _json_response(dict(pins=read_pins(folder)))
+    except InputError as e: raise _without_folder(e, folder) from None
+
+
+@patch
+def pin(self: Service, body: Pin):
+    "Pin an entry to a query: from now on, the query finds it first."
+    return self._change_pins(add=[body.model_dump()])
+
+
+@patch
+def unpin(self: Service, query: Annotated[Text, Query(description='Query to remove the pin of')]):
+    "Remove the pin of a query."
+    return self._change_pins(remove=[query])
+
 # %% ../../nbs/search/35_service.ipynb #ff2c8bdf
 ERRORS = {
     400: 'Not JSON',
@@ -442,6 +499,9 @@ def _add_routes(app, service):
     add('/v1/embeddings', service.openai, responses=embeddings)
     add('/v1/models', service.models, 'GET', _responses(ModelList, error=OpenAIError))
     add('/events', service.record, responses=_responses(Recorded, 'No events are recorded'))
+    add('/pins', service.pins, 'GET', _responses(PinList, 'This index has no pins'))
+    add('/pins', service.pin, responses=_responses(PinList, 'Clients may not pin'))
+    add('/pins', service.unpin, 'DELETE', _responses(PinList, 'Clients may not pin'))
     add('/info', service.info, 'GET')
     add('/health', service.health, 'GET', response_class=Response)
     add('/metrics', service.metrics_text, 'GET', response_class=PlainTextResponse)
@@ -453,9 +513,10 @@ def make_app(
     key: str = '', # API key; empty: everyone may ask
     events: str | Path | None = None, # File to which events are appended
     site: str | Path | None = None, # Folder of a built browser site; by default a plain page
+    pins: bool = False, # Whether clients may pin
 ) -> FastAPI: # ASGI application
     "Create the application."
-    service = Service(current, settings, events)
+    service = Service(current, settings, events, pins)
     settings = service.settings
     app = FastAPIOffline(
         title='embedding_search',
@@ -474,7 +535,7 @@ def make_app(
                        version=lambda: current.searcher.version)
     if settings.cors:
         headers = ['authorization', 'content-type', 'x-api-key']
-        app.add_middleware(CORSMiddleware, allow_origins=settings.cors, allow_methods=['GET', 'POST'],
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors, allow_methods=['GET', 'POST', 'DELETE'],
                            allow_headers=headers)
     return app
 
@@ -530,6 +591,7 @@ def serve(
     settings: ServeSettings | None = None, # Limits; by default those of `ServeSettings()`
     events: str | Path | None = None, # File to which events are appended
     site: str | Path | None = None, # Folder of a built browser site
+    pins: bool = False, # Whether clients may pin
     **search, # `rrf_k` and `keyword_weight` for a run
 ) -> None:
     "Serve a run, or the active version of a store, until stopped. Raises `InputError` if something is missing."
@@ -541,7 +603,7 @@ def serve(
     port = check_port(host, free_port(host) if port is None else port)
     paths = dict(run=run, store=store, events=events, site=site)
     config = {name: str(path) if path else None for name, path in paths.items()}
-    config |= dict(settings=settings.model_dump(), search=search)
+    config |= dict(settings=settings.model_dump(), search=search, pins=pins)
     os.environ['EMBEDDING_SEARCH_SERVE'] = json.dumps(config)
     url = f'http://{host}:{port}/'
     if browser: threading.Timer(1, webbrowser.open, [url]).start()
@@ -558,6 +620,6 @@ def worker_app() -> FastAPI: # ASGI application
     config = json.loads(os.environ['EMBEDDING_SEARCH_SERVE'])
     log_to(sys.stderr)
     search = {} if config['store'] else config['search']
-    current = HotSwapSearcher(config['run'], config['store'], **search)
+    current = HotSwapSearcher(config['run'], config['store'], every=.25, **search)
     key = os.environ.get('EMBEDDING_SEARCH_API_KEY', '')
-    return make_app(current, ServeSettings(**config['settings']), key, config['events'], config['site'])
+    return make_app(current, ServeSettings(**config['settings']), key, config['events'], config['site'], config['pins'])

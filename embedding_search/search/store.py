@@ -23,8 +23,8 @@ from ..artifacts import sha256_file, short_hash
 from ..core import InputError, fix_hint
 from ..data.records import read_jsonl, write_jsonl
 from ..evaluation.gate import ALLOWED_LOSS, check_loss
-from ..model.ngrams import MODEL_ARTIFACTS
 from ..model.search_encoders import QueryEncoder, TitleEncoder
+from ..model.title_vectors import MODEL_ARTIFACTS
 from embedding_search.search.index_version import (
     MODEL_FILES,
     Rows,
@@ -350,6 +350,7 @@ def searcher(
     folder = self.version_folder / version['name']
     searcher = VersionSearcher(folder, encoder, version['name'], **version['search'])
     searcher.meta = version
+    searcher.use_pins(self.folder)
     return searcher
 
 # %% ../../nbs/search/30_store.ipynb #d5f591db

@@ -1,0 +1,92 @@
+// What `site.json` says: which files make up a version of the data.
+import { isObject } from './json';
+
+/** The newest format that this code reads. */
+export const FORMAT = 1;
+
+export interface Part {
+  sha256: string;
+  /** Compressed bytes. */
+  size: number;
+}
+
+export interface SiteFile {
+  sha256: string;
+  bytes: number;
+  parts: Part[];
+}
+
+/** How the vectors of two encoders are blended. */
+export interface Blend {
+  with: string;
+  weight: number;
+  floor: number;
+  ceiling: number;
+}
+
+export interface EncoderEntry {
+  name: string;
+  kind: string;
+  module?: string;
+  model_space: string;
+  prompt: string;
+  max_tokens: number;
+  files: Record<string, string>;
+  join?: Blend;
+}
+
+export interface FusionSettings {
+  rrf_k: number;
+  keyword_weight: number;
+}
+
+export interface GoldenQuery {
+  query: string;
+  expect: string[];
+}
+
+export interface Manifest {
+  format: number;
+  version: string;
+  name: string;
+  counts: { rows: number; families: number; categories: number };
+  files: Record<string, SiteFile>;
+  vectors: { dim: number; model_space: string } | null;
+  encoders: EncoderEntry[];
+  search: FusionSettings;
+  golden?: Record<string, GoldenQuery[]>;
+  /** The best score that nearly all real queries reach, by encoder. */
+  close?: Record<string, number | undefined>;
+}
+
+/** Check that `value` is a manifest that this code can read. */
+export function isManifest(value: unknown): value is Manifest {
+  if (!isObject(value) || typeof value.format !== 'number' || value.format > FORMAT) return false;
+  return typeof value.version === 'string' && isObject(value.files) && Array.isArray(value.encoders);
+}
+
+/** Read a manifest. Throws if it is none, or newer than this code. */
+export function parseManifest(value: unknown): Manifest {
+  if (isManifest(value)) return value;
+  const newer = isObject(value) && typeof value.format === 'number' && value.format > FORMAT;
+  throw new Error(newer ? 'this page is older than its data: reload it' : 'site.json is no manifest');
+}
+
+/** A file that the manifest must have. */
+export function fileNamed(manifest: Manifest, name: string): SiteFile {
+  if (!Object.hasOwn(manifest.files, name)) throw new Error(`site.json names no file ${name}`);
+  return manifest.files[name];
+}
+
+/** Files that the keyword tier needs. */
+export function keywordFiles(manifest: Manifest): SiteFile[] {
+  const names = ['catalog', 'pins', 'texts'].filter((name) => name in manifest.files);
+  return names.map((name) => fileNamed(manifest, name));
+}
+
+/** Files that an encoder needs, without the vectors. Throws if it belongs to another model than they do. */
+export function encoderFiles(manifest: Manifest, entry: EncoderEntry): SiteFile[] {
+  if (entry.model_space !== manifest.vectors?.model_space)
+    throw new Error(`encoder ${entry.name} and the vectors come from different models`);
+  return Object.values(entry.files).map((name) => fileNamed(manifest, name));
+}
