@@ -114,7 +114,7 @@ def test_learning_from_clicks_updates_run_page_and_service(run, log, tmp_path):
     assert cli('pin', 'odd noise', '06/2', '--run', mine).returncode == 0
     graph = (mine / 'model' / 'onnx' / 'model_quantized.onnx').read_bytes()
     current = HotSwapSearcher(mine)
-    result = cli('learn', log, '--run', mine, '--epochs', 20)
+    result = cli('learn', log, '--run', mine)
     assert result.returncode == 0, result.stdout + result.stderr
     assert re.search(r'^learning from \d+ new training queries', result.stdout)
     megabytes = re.search(r'a returning visitor downloads ([\d.]+) MB \((.*)\)', result.stdout)
@@ -125,7 +125,7 @@ def test_learning_from_clicks_updates_run_page_and_service(run, log, tmp_path):
     assert current.refresh()
     assert current.searcher.search('odd noise', 1)[0]['id'] == '06/2'
     assert (mine / 'model' / 'onnx' / 'model_quantized.onnx').read_bytes() == graph
-    assert any(query['query'].endswith('asap') for query in read_jsonl(mine / 'training_pairs.jsonl'))
+    assert any(query['query'].endswith('asap') for query in read_jsonl(mine / 'clicks.jsonl'))
     assert sorted(path.name for path in tmp_path.iterdir()) == ['events.jsonl', 'mine', 'mine.previous']
 
 
