@@ -28,7 +28,7 @@ SLICES = ('titles with training queries', 'other titles')
 
 
 class CatalogLab(Lab):
-    "Number the titles and sample dev queries; with `limit`, only so many training queries and few titles."
+    "Number the titles and sample dev queries; with `limit`, at most that many training queries and few titles."
     def __init__(self, folder, work, limit=0):
         super().__init__(folder, work)
         self.cache = work/'vectors' if limit else self.folder/'vectors'

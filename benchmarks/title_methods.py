@@ -9,6 +9,7 @@ import numpy as np
 from earlier_method import learn_earlier_method
 
 import embedding_search.model.closed_catalog as closed
+from embedding_search.model.closed_catalog import mean_queries
 from embedding_search.model.encoders import truncate
 from embedding_search.model.ngrams import NgramEncoder
 
@@ -26,15 +27,6 @@ class Learned(NamedTuple):
         "Encode queries of which the transformer computed `vectors`."
         if self.encoder is None: return vectors
         return self.encoder.blend(vectors, texts) if with_transformer else self.encoder.encode(texts)
-
-
-def mean_queries(examples):
-    "Average the query vectors of each title."
-    from scipy.sparse import csr_matrix
-    n = len(examples.answer)
-    counts = np.maximum(np.bincount(examples.answer, minlength=len(examples.titles)), 1).astype(np.float32)
-    parts = csr_matrix((1 / counts[examples.answer], examples.answer, np.arange(n + 1)), shape=(n, len(counts)))
-    return parts.T @ examples.query_vectors
 
 
 def move_to_mean(titles, means, weight):

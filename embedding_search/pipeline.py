@@ -41,7 +41,7 @@ from embedding_search.data.split import (
 from .evaluation.gate import shown_name
 from .evaluation.run_evaluation import RunEvaluation, describe_tiers
 from .evaluation.systems import strict_rows
-from .model.closed_catalog import DevQueries, Examples, Start, learn_closed_catalog
+from .model.closed_catalog import DevQueries, Examples, Tables, learn_closed_catalog
 from .model.encoders import load_model
 from .model.export import export_model, prune_vocabulary
 from .model.interpolation import choose_interpolation
@@ -415,12 +415,17 @@ def _query_vectors(run, queries):
 HELDOUT = ('heldout_titles', 'heldout_queries')
 
 
+def _numbered_titles(run):
+    "Return the distinct titles, and the title number of each row id."
+    rows = run.rows()
+    titles, numbers = distinct_titles(rows)
+    return titles, {row['id']: int(number) for row, number in zip(rows, numbers, strict=True)}
+
+
 def _examples(run, pairs, heldout):
     "Collect what closed-catalog learning learns from; titles of the families `heldout` are never trained on."
-    rows = run.rows()
     family_of = run.family_of()
-    titles, numbers = distinct_titles(rows)
-    number_of = {row['id']: int(number) for row, number in zip(rows, numbers, strict=True)}
+    titles, number_of = _numbered_titles(run)
     families = [''] * len(titles)
     for id, number in number_of.items(): families[number] = family_of[id]
     queries = [pair['query'] for pair in pairs]
@@ -439,9 +444,7 @@ def _dev_queries(run):
     found = []
     for queries in run.dev_queries().values(): found += rng.sample(queries, min(DEV_QUERIES, len(queries)))
     if not found: return None
-    rows = run.rows()
-    _, numbers = distinct_titles(rows)
-    number_of = {row['id']: int(number) for row, number in zip(rows, numbers, strict=True)}
+    _, number_of = _numbered_titles(run)
     texts = [query['query'] for query in found]
     answers = [np.unique([number_of[id] for id in query['ids']]) for query in found]
     return DevQueries(texts, run.int8_vectors(texts, 'query'), answers)
@@ -473,22 +476,23 @@ def _save_tables(tables, model):
     tables.titles.save(model)
 
 # %% ../nbs/41_pipeline.ipynb #cat00007
-def _all_pairs(run):
-    "Collect the training pairs, those of held-out queries and titles included."
+def _shipped_pairs(run):
+    "Collect what the shipped model learns from: the training pairs and, with a refit, the held-out queries."
     split = run.split()
+    if not run.settings.closed_catalog.refit: return split['train']
     heldout = [query for name in HELDOUT for query in split.get(name, [])]
     return [*split['train'], *(dict(query=query['query'], id=id) for query in heldout for id in query['ids'])]
 
 
 def _read_tables(run, model):
     dim = run.settings.search.dim
-    return Start(NgramEncoder.load(model), TitleVectors.load(model, dim))
+    return Tables(NgramEncoder.load(model), TitleVectors.load(model, dim))
 
 
 def _refit(run):
     settings = run.settings.closed_catalog
     tables = _read_tables(run, run.folder/'evaluated'/'model')
-    pairs = _all_pairs(run) if settings.refit else run.split()['train']
+    pairs = _shipped_pairs(run)
     if settings.refit:
         tables, _ = learn_closed_catalog(_examples(run, pairs, set()), None, settings, run.settings.seed, tables,
                                          REFIT_EPOCHS, run.folder/'refit.npz', run.bar('refit'))
@@ -696,8 +700,7 @@ def update_closed_catalog(
     split['train'] += new_pairs
     (run.folder/'split.json').write_text(json.dumps(split))
     settings = run.settings.closed_catalog
-    shipped = _all_pairs(run) if settings.refit else split['train']
-    parts = ((run.folder/'evaluated', split['train'], run.heldout_families()), (run.folder, shipped, set()))
+    parts = ((run.folder/'evaluated', split['train'], run.heldout_families()), (run.folder, _shipped_pairs(run), set()))
     for folder, pairs, heldout in parts:
         tables, _ = learn_closed_catalog(_examples(run, pairs, heldout), None, settings, run.settings.seed,
                                          _read_tables(run, folder/'model'), epochs, progress=run.bar('learn'))

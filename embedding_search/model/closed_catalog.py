@@ -4,15 +4,14 @@
 
 # %% auto #0
 __all__ = ['LEARNING_RATES', 'WARMUP', 'SCALE', 'PENALTY', 'QUERY_LEVELS', 'TITLE_LEVELS', 'STEPS', 'RIDGE', 'DEV_SHARE',
-           'DEV_TITLES', 'PATIENCE', 'WEIGHTS', 'ClosedCatalogSettings', 'Bags', 'make_bags', 'select_bags', 'TextBags',
-           'Lookup', 'sum_lookup', 'table_rows', 'initial_table', 'fit_offsets', 'principal_axes', 'quantize_rows',
-           'LearnedRows', 'other_answers', 'not_negative', 'Examples', 'Start', 'Learner', 'DevQueries', 'set_aside',
+           'DEV_TITLES', 'PATIENCE', 'WEIGHTS', 'ClosedCatalogSettings', 'select_bags', 'Lookup', 'sum_lookup',
+           'table_rows', 'initial_table', 'fit_offsets', 'principal_axes', 'quantize_rows', 'LearnedRows',
+           'other_answers', 'not_negative', 'Examples', 'Tables', 'Learner', 'mean_queries', 'DevQueries', 'set_aside',
            'reciprocal_rank', 'choose_weight', 'learn_closed_catalog']
 
 # %% ../../nbs/model/21_closed_catalog.ipynb #20a0e7a9
 import json
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,11 +19,20 @@ import numpy as np
 from fastcore.basics import patch
 from pydantic import Field
 
+from ..artifacts import short_hash
 from ..core import BASIC, SettingsTable
 from ..data.catalog import norm
 from .encoders import truncate
-from .ngrams import NgramEncoder, ngram_rows, plain_words, word_ngrams
-from .title_vectors import TitleVectors, shift_titles, title_keys
+from .ngrams import NgramEncoder, plain_words, word_ngrams
+from embedding_search.model.title_vectors import (
+    Bags,
+    TextBags,
+    TitleVectors,
+    count_matrix,
+    make_bags,
+    shift_titles,
+    title_keys,
+)
 
 # %% ../../nbs/model/21_closed_catalog.ipynb #d790f357
 LEARNING_RATES = dict(query=.003, title=.003, free=.001)
@@ -54,20 +62,6 @@ class ClosedCatalogSettings(SettingsTable):
     ceiling: float = Field(.3, gt=-1, le=1, description='Cosine of both encoders from which n-grams have full weight')
     refit: bool = Field(True, description='After the evaluation, learn from the held-out queries too')
 
-# %% ../../nbs/model/21_closed_catalog.ipynb #aa379a2b
-class Bags(NamedTuple):
-    "Lists of numbers, one after the other."
-    members: np.ndarray # int64, the members of all bags
-    begin: np.ndarray # int64 `(bags + 1,)` where each bag begins
-
-
-def make_bags(
-    lists: list[list[int]], # Members of each bag
-) -> Bags:
-    "Concatenate lists."
-    begin = np.cumsum([0, *map(len, lists)])
-    return Bags(np.fromiter((member for members in lists for member in members), np.int64, begin[-1]), begin)
-
 # %% ../../nbs/model/21_closed_catalog.ipynb #6262b4cd
 def select_bags(
     bags: Bags, # All bags
@@ -78,25 +72,6 @@ def select_bags(
     begin = np.r_[0, np.cumsum(sizes)]
     positions = np.repeat(bags.begin[which] - begin[:-1], sizes) + np.arange(begin[-1])
     return Bags(bags.members[positions], begin)
-
-# %% ../../nbs/model/21_closed_catalog.ipynb #cc000002
-class TextBags:
-    "Texts as bags of words, and words as bags of n-grams."
-    def __init__(self,
-        texts: list[str], # Texts
-        buckets: int, # Rows of an n-gram table
-    ):
-        number_of = {}
-        words = [[number_of.setdefault(word, len(number_of)) for word in plain_words(text)] for text in texts]
-        self.buckets = buckets
-        self.words = make_bags(words)
-        self.ngrams = make_bags([ngram_rows(word, buckets) for word in number_of])
-
-    @cached_property
-    def sizes(self) -> np.ndarray: # float32 `(texts,)` n-grams of each text
-        per_word = np.diff(self.ngrams.begin)[self.words.members]
-        totals = np.r_[0, np.cumsum(per_word)]
-        return (totals[self.words.begin[1:]] - totals[self.words.begin[:-1]]).astype(np.float32)
 
 # %% ../../nbs/model/21_closed_catalog.ipynb #cc000003
 class Lookup(NamedTuple):
@@ -150,12 +125,8 @@ def initial_table(
     targets: np.ndarray, # float32 `(queries, width)` vector that each query should find
 ) -> np.ndarray: # float32 `(buckets, width)`
     "Average the targets of the queries that contain each row."
-    from scipy.sparse import csr_matrix
-    matrices = []
-    for bags, columns in ((texts.words, len(texts.ngrams.begin) - 1), (texts.ngrams, texts.buckets)):
-        ones = np.ones(len(bags.members), np.float32)
-        matrices.append(csr_matrix((ones, bags.members, bags.begin), shape=(len(bags.begin) - 1, columns)))
-    contains = matrices[0] @ matrices[1]
+    n_words = len(texts.ngrams.begin) - 1
+    contains = count_matrix(texts.words, n_words) @ count_matrix(texts.ngrams, texts.buckets)
     counts = np.maximum(np.asarray(contains.sum(0)).ravel(), 1).astype(np.float32)[:, None]
     return contains.T @ (targets - targets.mean(0)) / counts**1.5
 
@@ -265,8 +236,8 @@ class Examples(NamedTuple):
     trainable: np.ndarray # bool `(titles,)` false for titles of held-out families
 
 
-class Start(NamedTuple):
-    "Tables to start from."
+class Tables(NamedTuple):
+    "What is learned."
     encoder: NgramEncoder # Query table
     titles: TitleVectors # Title table and free vectors
 
@@ -277,7 +248,7 @@ class Learner:
         examples: Examples, # What to learn from
         cfg: ClosedCatalogSettings, # The `[closed_catalog]` table
         seed: int = 42, # Seed of everything random
-        start: Start | None = None, # Tables to start from; by default new ones
+        start: Tables | None = None, # Tables to start from; by default new ones
     ):
         import torch
         self.examples = examples
@@ -300,20 +271,28 @@ class Learner:
         self.axes = _float_axes(start.encoder) if start else principal_axes(vectors, cfg.width)
         self.projection = torch.tensor(self.axes)
         self.tables = {name: LearnedRows(table, LEARNING_RATES[name]) for name, table in self._start(start).items()}
+        self.best = None # Tables after the best epoch
         self.batch_size = min(cfg.batch_size, len(examples.queries))
         self.steps = max(STEPS, len(examples.queries) // self.batch_size) # Steps of an epoch
 
 
 def _float_axes(table): return table.axes / np.float32(32767)
 
+# %% ../../nbs/model/21_closed_catalog.ipynb #cc000071
+def mean_queries(
+    examples: Examples, # Training queries and the catalog
+) -> np.ndarray: # float32 `(titles, full)` mean vector of the queries of each title; zero without queries
+    "Average the query vectors of each title."
+    answer = Bags(examples.answer, np.arange(len(examples.answer) + 1))
+    queries_of = count_matrix(answer, len(examples.titles)).T
+    counts = np.maximum(np.bincount(examples.answer, minlength=len(examples.titles)), 1)
+    return queries_of @ examples.query_vectors.astype(np.float32) / counts[:, None].astype(np.float32)
+
 # %% ../../nbs/model/21_closed_catalog.ipynb #cc000043
 @patch
 def _offsets(self: Learner):
     "Fit the linear map to the mean query vectors of the titles with queries."
-    means = np.zeros((len(self.free_row), self.examples.query_vectors.shape[1]), np.float32)
-    np.add.at(means, self.examples.answer, self.examples.query_vectors.astype(np.float32))
-    counts = np.bincount(self.examples.answer, minlength=len(means))[self.covered, None]
-    return fit_offsets(self.examples.title_vectors[self.covered], means[self.covered] / counts)
+    return fit_offsets(self.examples.title_vectors[self.covered], mean_queries(self.examples)[self.covered])
 
 # %% ../../nbs/model/21_closed_catalog.ipynb #cc000014
 @patch
@@ -387,7 +366,6 @@ def step(self: Learner,
     loss = cross_entropy(scores, torch.from_numpy(np.searchsorted(candidates, answer)))
     (loss + PENALTY * free.pow(2).sum(1).mean()).backward()
     for table in self.tables.values(): table.step(rate)
-    self.tables['free'].table[-1] = 0
     return loss.item()
 
 # %% ../../nbs/model/21_closed_catalog.ipynb #cc000019
@@ -412,18 +390,27 @@ def epoch(self: Learner,
 
 # %% ../../nbs/model/21_closed_catalog.ipynb #cc000020
 @patch
-def result(self: Learner) -> Start: # Quantized tables
-    "Return what was learned so far."
-    axes = np.rint(self.axes * 32767).astype(np.int16)
-    tables = {name: table.table.numpy() for name, table in self.tables.items()}
+def keep(self: Learner) -> None:
+    "Remember the current tables as the best ones."
+    self.best = {name: table.table.clone() for name, table in self.tables.items()}
+
+
+@patch
+def result(self: Learner,
+    tables: dict | None = None, # Float tables by name; by default the current ones
+) -> Tables: # Quantized tables
+    "Quantize what was learned."
+    tables = tables or {name: table.table for name, table in self.tables.items()}
+    tables = {name: table.numpy() for name, table in tables.items()}
     cfg = self.cfg
+    axes = np.rint(self.axes * 32767).astype(np.int16)
     query_rows = quantize_rows(tables['query'], QUERY_LEVELS)
     encoder = NgramEncoder(*query_rows, axes, self.weight, cfg.floor, cfg.ceiling)
     keys = title_keys([self.examples.titles[i] for i in self.covered])
     order = np.argsort(keys)
     free = quantize_rows(tables['free'][:-1][order], TITLE_LEVELS)
     title_rows = quantize_rows(tables['title'], TITLE_LEVELS)
-    return Start(encoder, TitleVectors(*title_rows, axes, keys[order], *free, self.linear))
+    return Tables(encoder, TitleVectors(*title_rows, axes, keys[order], *free, self.linear))
 
 # %% ../../nbs/model/21_closed_catalog.ipynb #cc000022
 DEV_SHARE = .02 # Training queries that are set aside without dev queries
@@ -454,7 +441,7 @@ def set_aside(
 
 # %% ../../nbs/model/21_closed_catalog.ipynb #cc000023
 def reciprocal_rank(
-    found: Start, # Tables to evaluate
+    found: Tables, # Tables to evaluate
     examples: Examples, # The catalog
     dev: DevQueries, # Queries to search
     seed: int = 42, # Seed of the titles that are searched
@@ -466,8 +453,7 @@ def reciprocal_rank(
     titles = found.titles.add(examples.title_vectors[searched], [examples.titles[i] for i in searched])
     queries = found.encoder.blend(dev.vectors.astype(np.float32), dev.queries)
     ranks = []
-    for vector, answers in zip(queries, dev.answers, strict=True):
-        scores = titles @ vector
+    for scores, answers in zip(queries @ titles.T, dev.answers, strict=True):
         best = scores[np.searchsorted(searched, answers)].max()
         ranks.append(1 + (scores > best).sum())
     return float(np.mean(1 / np.array(ranks)))
@@ -477,7 +463,7 @@ WEIGHTS = (.25, .5, 1., 1.5, 2.)
 
 
 def choose_weight(
-    found: Start, # Tables to use
+    found: Tables, # Tables to use
     examples: Examples, # The catalog
     dev: DevQueries, # Queries to search
     seed: int = 42, # Seed of the titles that are searched
@@ -491,34 +477,43 @@ def choose_weight(
 
 # %% ../../nbs/model/21_closed_catalog.ipynb #cc000025
 @patch
+def _identity(self: Learner):
+    "Return a hash of everything that the result depends on, vectors aside."
+    examples = self.examples
+    return short_hash([self.seed, self.cfg.model_dump(), examples.queries, examples.answer.tolist(), examples.titles])
+
+
+@patch
 def save(self: Learner,
     path: Path, # File to write
     history: list[dict], # Finished epochs
 ) -> None:
-    "Write all tables, to continue later."
-    arrays = {}
+    "Write the state after an epoch, to continue later."
+    arrays = dict(identity=np.array(self._identity()), history=np.array(json.dumps(history)))
     for name, table in self.tables.items():
         arrays |= {f'{name}_table': table.table.numpy(), f'{name}_mean': table.mean.numpy(),
-                   f'{name}_square': table.square.numpy(), f'{name}_steps': np.array(table.steps)}
+                   f'{name}_square': table.square.numpy(), f'{name}_steps': np.array(table.steps),
+                   f'{name}_best': self.best[name].numpy()}
     part = path.with_suffix('.part.npz')
-    np.savez(part, history=np.array(json.dumps(history)), **arrays)
+    np.savez(part, **arrays)
     part.replace(path)
 
 
 @patch
 def restore(self: Learner,
     path: Path, # File that `save` wrote
-) -> list[dict]: # Finished epochs; empty if there is no file, or if it is of another catalog
+) -> list[dict]: # Finished epochs; empty if there is no file, or if it is of other data or settings
     "Continue from a file."
     import torch
     if not path.exists(): return []
     with np.load(path, allow_pickle=False) as saved:
-        if any(saved[f'{name}_table'].shape != table.table.shape for name, table in self.tables.items()): return []
+        if str(saved['identity']) != self._identity(): return []
         for name, table in self.tables.items():
             table.table = torch.from_numpy(saved[f'{name}_table'])
             table.mean = torch.from_numpy(saved[f'{name}_mean'])
             table.square = torch.from_numpy(saved[f'{name}_square'])
             table.steps = int(saved[f'{name}_steps'])
+        self.best = {name: torch.from_numpy(saved[f'{name}_best']) for name in self.tables}
         return json.loads(str(saved['history']))
 
 # %% ../../nbs/model/21_closed_catalog.ipynb #cc000026
@@ -527,28 +522,30 @@ def learn_closed_catalog(
     dev: DevQueries | None = None, # Queries that decide when to stop; by default 2% of the training queries
     cfg: ClosedCatalogSettings | None = None, # The `[closed_catalog]` table; by default its defaults
     seed: int = 42, # Seed of everything random
-    start: Start | None = None, # Tables to start from; by default new ones
-    epochs: int | None = None, # Exactly so many epochs, without early stopping; by default `cfg.epochs` at most
+    start: Tables | None = None, # Tables to start from; by default new ones
+    epochs: int | None = None, # Exactly so many epochs, without dev queries; by default `cfg.epochs` at most
     checkpoint: Path | None = None, # File to continue from after an interruption
     progress: Callable[[Iterable], Iterable] = iter, # Wraps the steps of an epoch, to show a bar
-) -> tuple[Start, list[dict]]: # Query and title tables; `epoch`, `loss` and `MRR` of each epoch
+) -> tuple[Tables, list[dict]]: # Query and title tables; `epoch`, `loss` and, with dev queries, `MRR` of each epoch
     "Learn the tables of a closed catalog."
     cfg = cfg or ClosedCatalogSettings()
     planned = epochs or cfg.epochs
-    if dev is None and epochs is None: examples, dev = set_aside(examples, seed)
+    if epochs: dev = None
+    elif dev is None: examples, dev = set_aside(examples, seed)
     learner = Learner(examples, cfg, seed, start)
     history = learner.restore(checkpoint) if checkpoint else []
-    best = learner.result()
-    best_score = max((row['MRR'] for row in history), default=-1)
     for number in range(len(history), planned):
         row = dict(epoch=number + 1, loss=round(learner.epoch(number, planned, progress), 3))
-        found = learner.result()
-        score = number if epochs else reciprocal_rank(found, examples, dev, seed)
-        if not epochs: row['MRR'] = round(score, 4)
+        if dev: row['MRR'] = round(reciprocal_rank(learner.result(), examples, dev, seed), 4)
         history.append(row)
-        if score > best_score: best, best_score = found, score
+        best = max(history, key=_epoch_score)
+        if best is row: learner.keep()
         if checkpoint: learner.save(checkpoint, history)
-        if not epochs and number - int(np.argmax([row['MRR'] for row in history])) >= PATIENCE: break
+        if row['epoch'] - best['epoch'] >= PATIENCE: break
     if checkpoint: checkpoint.unlink(missing_ok=True)
-    if not epochs and cfg.weight is None: best.encoder.weight = choose_weight(best, examples, dev, seed)
-    return best, history
+    found = learner.result(learner.best)
+    if dev and cfg.weight is None: found.encoder.weight = choose_weight(found, examples, dev, seed)
+    return found, history
+
+
+def _epoch_score(row): return row.get('MRR', row['epoch'])

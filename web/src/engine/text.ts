@@ -2,7 +2,8 @@
 
 /** In scripts written without spaces, and among pictures, every character is a word. */
 const SINGLE =
-  '\\p{So}\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff\\u3040-\\u30ff\\u3400-\\u9fff\\uf900-\\ufaff\\u{20000}-\\u{3ffff}';
+  '\\p{So}\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff' +
+  '\\u3040-\\u30ff\\u3400-\\u9fff\\uf900-\\ufaff\\u{20000}-\\u{3ffff}';
 const WORD = new RegExp(`[${SINGLE}]|(?:(?![${SINGLE}])[\\p{L}\\p{N}\\p{M}_])+`, 'gu');
 const MAX_CHARS = 2000;
 const MAX_WORDS = 64;

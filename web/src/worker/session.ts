@@ -1,4 +1,5 @@
-// What the worker searches in: loads what is stored, downloads what is missing, swaps in a new version when it is whole.
+// What the worker searches in: loads what is stored, downloads what is missing, and swaps in a new version when it
+// is whole.
 import { Catalog } from '../engine/catalog';
 import { Columns } from '../engine/columns';
 import { readFile, removeUnused } from '../engine/download';
