@@ -415,17 +415,10 @@ def _query_vectors(run, queries):
 HELDOUT = ('heldout_titles', 'heldout_queries')
 
 
-def _numbered_titles(run):
-    "Return the distinct titles, and the title number of each row id."
-    rows = run.rows()
-    titles, numbers = distinct_titles(rows)
-    return titles, {row['id']: int(number) for row, number in zip(rows, numbers, strict=True)}
-
-
 def _examples(run, pairs, heldout):
     "Collect what closed-catalog learning learns from; titles of the families `heldout` are never trained on."
     family_of = run.family_of()
-    titles, number_of = _numbered_titles(run)
+    titles, number_of = run.numbered_titles()
     families = [''] * len(titles)
     for id, number in number_of.items(): families[number] = family_of[id]
     queries = [pair['query'] for pair in pairs]
@@ -444,7 +437,7 @@ def _dev_queries(run):
     found = []
     for queries in run.dev_queries().values(): found += rng.sample(queries, min(DEV_QUERIES, len(queries)))
     if not found: return None
-    _, number_of = _numbered_titles(run)
+    _, number_of = run.numbered_titles()
     texts = [query['query'] for query in found]
     answers = [np.unique([number_of[id] for id in query['ids']]) for query in found]
     return DevQueries(texts, run.int8_vectors(texts, 'query'), answers)
@@ -466,7 +459,8 @@ def _closed_catalog(run):
                                               progress=run.bar('closed_catalog'))
         _save_tables(found, evaluated/'model')
         (run.folder/'closed_catalog.json').write_text(json.dumps(history))
-        counts = dict(queries=len(examples.queries), titles_with_queries=len(found.titles.keys), epochs=len(history))
+        counts = dict(queries=len(examples.queries), titles_with_queries=len(found.titles.keys), epochs=len(history),
+                      ngram_weight=found.encoder.weight)
     _write_index(run, evaluated)
     return counts
 
@@ -515,7 +509,7 @@ def _evaluation(run):
     found, messages = RunEvaluation(run).report()
     for message in messages: run.log(f'    warning: {message}')
     for line in found.get('verdict', []): run.log(f'    {line}')
-    if run.learns_catalog(): run.log(f'    {describe_tiers(found)}')
+    if run.learns_catalog() and 'tiers' in found: run.log(f'    {describe_tiers(found)}')
     counts = {}
     for test_set, systems in found['results'].items():
         if test_set == 'training queries': continue

@@ -30,6 +30,7 @@ from embedding_search.model.encoders import (
     has_bf16,
     load_model,
 )
+from .search.searcher import distinct_titles
 from .settings import Settings
 
 # %% ../nbs/39_run.ipynb #cfe7802d
@@ -113,6 +114,13 @@ def rows(self: Run) -> list[dict]: # Catalog rows: `id`, `title`, `category`, `t
 def titles(self: Run) -> dict[str, str]: # Row id to title
     "Read the title of each row."
     return {row['id']: row['title'] for row in self.rows()}
+
+@patch
+def numbered_titles(self: Run) -> tuple[list[str], dict[str, int]]: # Distinct titles; row id to title number
+    "Number the distinct titles, as the index does."
+    rows = self.rows()
+    titles, numbers = distinct_titles(rows)
+    return titles, {row['id']: int(number) for row, number in zip(rows, numbers, strict=True)}
 
 @patch
 def family_of(self: Run) -> dict[str, str]: # Row id to family id

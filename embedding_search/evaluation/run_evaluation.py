@@ -66,7 +66,7 @@ from ..model.search_encoders import TitleEncoder
 from ..model.title_vectors import MODEL_ARTIFACTS
 from ..run import Run
 from ..search.keyword import Keywords
-from ..search.searcher import Searcher, SearchSettings, distinct_titles, read_pins
+from ..search.searcher import Searcher, SearchSettings, read_pins
 
 # %% ../../nbs/evaluation/40_run_evaluation.ipynb #4e0aeb6b
 class ShippedSearch:
@@ -89,6 +89,8 @@ class ShippedSearch:
         self.title_number = {norm(row['title']): row['title_no'] for row in searcher.rows}
         settings = Run(folder).manifest.get('settings', {})
         self.fusion = SearchSettings(**settings.get('search', {}))
+        tiers = folder / 'tiers.json'
+        self.transformer = not tiers.exists() or json.loads(tiers.read_text())['transformer'] # Whether users get it
         self._encoded = {} # Several systems encode the same queries
 
 # %% ../../nbs/evaluation/40_run_evaluation.ipynb #run00005
@@ -107,8 +109,10 @@ def transformer_vectors(self: ShippedSearch,
     return self._remember('transformer', partial(OnnxEncoder.encode, self.encoder, kind='query'), texts)
 
 @patch
-def _blend(self: ShippedSearch, texts):
-    "Encode queries with all encoders."
+def blend(self: ShippedSearch,
+    texts: list[str], # Queries
+) -> np.ndarray: # float32 `(len(texts), dim)`
+    "Encode queries with all encoders, whether or not users get the transformer."
     if not isinstance(self.encoder, OnnxEncoder): return self.encoder.encode(texts, 'query')
     vectors = self.transformer_vectors(texts)
     return self.encoder.ngram.blend(vectors, texts) if self.encoder.ngram else vectors
@@ -118,7 +122,8 @@ def encode(self: ShippedSearch,
     texts: list[str], # Queries
 ) -> np.ndarray: # float32 `(len(texts), dim)`
     "Encode queries as users' queries are encoded."
-    return self._remember('shipped', self._blend, texts)
+    if self.transformer: return self._remember('blend', self.blend, texts)
+    return self._remember('n-gram', self.encoder.ngram.encode, texts)
 
 # %% ../../nbs/evaluation/40_run_evaluation.ipynb #7276512e
 @patch
@@ -163,10 +168,12 @@ class RunEvaluation:
 
     @cached_property
     def plain_title_vectors(self) -> np.ndarray:
-        titles, numbers = distinct_titles(self.rows) # As the index encodes them, so that this is done once
-        number_of = {row['id']: number for row, number in zip(self.rows, numbers, strict=True)}
+        titles, number_of = self.run.numbered_titles() # As the index encodes them, so that this is done once
         own = [number_of[entry['id']] for entry in self.corpus.entry]
         return self.run.int8_vectors(titles, 'title')[own]
+
+    @cached_property
+    def tiers(self) -> dict: return self.measure_tiers()
 
     @cached_property
     def family_size(self) -> dict[str, int]:
@@ -260,7 +267,6 @@ def needs_transformer(
     unknown: np.ndarray, # bool `(queries,)` queries with a word that no title and no training query has
 ) -> dict: # `transformer`: whether it is needed; `queries`, `points`, and the same for `unknown_words`
     "Decide whether the transformer is worth its megabytes."
-    if not len(with_it): return dict(transformer=True, queries=0)
     gain = with_it.astype(float) - without
     found = dict(queries=len(gain), points=round(100 * gain.mean(), 2))
     groups = [gain]
@@ -276,25 +282,22 @@ def describe_tiers(
     "Say what the transformer is worth and what it costs."
     tiers = found['tiers']
     if 'points' not in tiers: return 'The transformer stays: nothing was measured.'
-    small, both = found['cost']['n-gram encoder'], found['cost']['shipped']
+    ngram, transformer = found['cost']['n-gram encoder'], found['cost']['transformer INT8']
     worth = f"{tiers['points']:+.1f} points of Recall@5 on {tiers['queries']:,} dev queries"
     if 'unknown_points' in tiers:
         worth += f", {tiers['unknown_points']:+.1f} on {tiers['unknown_words']:,} with unknown words"
     if found.get('probe'):
-        alone, together = (100 * found['probe'][name]['strict']['Recall@5'] for name in ('n-gram encoder', 'shipped'))
-        worth += f', everyday probe {alone:.0f} → {together:.0f}'
-    price = f"{both['model_mb'] - small['model_mb']:.0f} MB and {both['ms'] - small['ms']:.1f} ms per query"
+        alone, shipped = (100 * found['probe'][name]['strict']['Recall@5'] for name in ('n-gram encoder', 'shipped'))
+        worth += f' (everyday probe: n-gram encoder {alone:.0f}, shipped {shipped:.0f})'
+    price = f"{transformer['model_mb']:.0f} MB and {transformer['ms'] - ngram['ms']:.1f} ms per query"
     return f"The transformer adds {worth}, for {price}: it {'stays' if tiers['transformer'] else 'is left out'}."
 
 # %% ../../nbs/evaluation/40_run_evaluation.ipynb #tier0004
 @patch
-def measure_tiers(self: RunEvaluation) -> dict: # What `needs_transformer` returns
-    "Compare both encoders with the n-gram encoder alone on dev queries."
-    queries = []
-    for name in TEST_SETS: queries += self._queries(name, 'dev')[:TIER_SAMPLE]
-    if not self.shipped.encoder.ngram or not queries: return dict(transformer=True, queries=0)
+def _compare_tiers(self: RunEvaluation, queries):
+    "Compare both encoders with the n-gram encoder alone."
     hits = []
-    for encode in (self.shipped.encode, self.shipped.encoder.ngram.encode):
+    for encode in (self.shipped.blend, self.shipped.encoder.ngram.encode):
         ranked = self.corpus.rank(DenseSystem(encode, self.title_vectors)(queries), queries)
         hits.append(best_ranks(ranked['strict']) <= 5)
     known = set()
@@ -303,13 +306,16 @@ def measure_tiers(self: RunEvaluation) -> dict: # What `needs_transformer` retur
     return needs_transformer(*hits, np.array(unknown))
 
 
-@patch(as_prop=True)
-def tiers(self: RunEvaluation) -> dict: # `transformer` and how it was decided
-    "Say whether queries are encoded with the transformer: as the settings say, or as measured."
-    if '_tiers' not in self.__dict__: self._tiers = self.measure_tiers()
+@patch
+def measure_tiers(self: RunEvaluation) -> dict: # What `needs_transformer` returns
+    "Decide on dev queries whether users get the transformer; the settings may overrule the result."
+    found = dict(transformer=True, queries=0)
+    if not self.shipped.encoder.ngram: return found
+    queries = []
+    for name in TEST_SETS: queries += self._queries(name, 'dev')[:TIER_SAMPLE]
+    if queries: found = self._compare_tiers(queries)
     wanted = self.settings.site.tiers
-    if wanted == 'auto' or not self.shipped.encoder.ngram: return self._tiers
-    return self._tiers | dict(transformer=wanted == 'always')
+    return found if wanted == 'auto' else found | dict(transformer=wanted == 'always')
 
 # %% ../../nbs/evaluation/40_run_evaluation.ipynb #run00007
 @patch
@@ -363,8 +369,8 @@ def systems(self: RunEvaluation) -> dict[str, Callable]: # Name to a function fr
     if encoder.ngram:
         found['n-gram encoder'] = DenseSystem(encoder.ngram.encode, self.title_vectors)
         found['transformer INT8'] = DenseSystem(self.shipped.transformer_vectors, self.title_vectors)
-    encode = self.shipped.encode if self.tiers['transformer'] else encoder.ngram.encode
-    found['shipped, vectors only'] = DenseSystem(encode, self.title_vectors)
+    self.shipped.transformer = self.tiers['transformer']
+    found['shipped, vectors only'] = DenseSystem(self.shipped.encode, self.title_vectors)
     found['shipped'] = self._hybrid(found['shipped, vectors only'], self.settings.search, bm25)
     if other: found[f'shipped of {Path(other).name}'] = self.other_run(other)
     return found
@@ -552,6 +558,11 @@ def _search_vectors(text, encode, title_vectors):
     scores = encode([text], 'query')[0] @ title_vectors.T
     return np.argpartition(-scores, min(10, len(scores) - 1))[:10]
 
+
+def _search_hybrid(text, encode, searcher):
+    "Encode one query and search as users do."
+    return searcher.rank_titles(text, vector=encode([text], 'query')[0])
+
 # %% ../../nbs/evaluation/40_run_evaluation.ipynb #run00012
 @patch
 def cost(self: RunEvaluation,
@@ -575,9 +586,10 @@ def cost(self: RunEvaluation,
         transformer = partial(OnnxEncoder.encode, encoder)
         table.append(('n-gram encoder', partial(nearest, encode=encoder.ngram.encode), ngram_mb, float16_mb))
         table.append(('transformer INT8', partial(nearest, encode=transformer), int8_mb, float16_mb))
-    shipped_mb = int8_mb + ngram_mb
-    table.append(('shipped, vectors only', partial(nearest, encode=encoder.encode), shipped_mb, float16_mb))
-    hybrid = self.shipped.searcher.rank_titles
+    shipped_mb = ngram_mb + int8_mb * self.shipped.transformer
+    encode = encoder.encode if self.shipped.transformer else encoder.ngram.encode
+    table.append(('shipped, vectors only', partial(nearest, encode=encode), shipped_mb, float16_mb))
+    hybrid = partial(_search_hybrid, encode=encode, searcher=self.shipped.searcher)
     table.append(('shipped', hybrid, shipped_mb, float16_mb + _megabytes(*keyword_files)))
 
     texts = [query['query'] for query in self.dev_queries()[1][:n]]
