@@ -28,8 +28,7 @@ $(VENV)/.done: settings.ini setup.py requirements.lock
 	touch $@
 
 demo: install ## Titles to a search by meaning and its page, in 10 minutes on 2 cores
-	$(BIN)/embedding-search run --settings data/icd10cm/demo.toml --run runs/demo
-	$(BIN)/embedding-search site --run runs/demo $(PORT_OPTION) --browser
+	$(BIN)/embedding-search run --settings data/icd10cm/demo.toml --run runs/demo --browser $(PORT_OPTION)
 
 site: install ## Build and serve the demo's search page for browsers
 	$(BIN)/embedding-search site --run runs/demo $(PORT_OPTION) --browser
@@ -86,9 +85,9 @@ bench: install ## All benchmarks, an hour; one table in benchmarks/README.md (to
 results: install ## Copy the results of runs/demo and runs/full to data/icd10cm/results
 	$(BIN)/python tools/results.py demo full
 
-pictures: install ## Draw the pictures of README and documentation again, from runs/demo and the committed results
-	$(BIN)/embedding-search site --run runs/demo
+pictures: install ## Draw the pictures of README and documentation again, from the committed results and runs/full
 	$(BIN)/python tools/pictures.py
+	$(BIN)/python tools/animation.py runs/full
 
 readme: install ## Rebuild README.md from nbs/index.ipynb
 	$(BIN)/python tools/docs.py --readme

@@ -18,8 +18,8 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
-from load import RESULTS
 from tab import BACK, ELEMENT, chromium, serving, wait_until_ready
+from traces import RESULTS, load_average, trace, write_json
 
 from embedding_search.core import pin_threads
 from embedding_search.data.catalog import norm
@@ -28,6 +28,7 @@ from embedding_search.model.encoders import OnnxEncoder
 from embedding_search.search.searcher import Searcher
 from embedding_search.search.site import Preview, build_site
 
+MEASURES = ('web/src/**/*.ts', 'embedding_search/search/site.py', 'benchmarks/tab.py')
 MBIT = 10 # Megabits per second of the slow link
 DELAY = .04 # Seconds before each answer over the slow link
 PEERS = Path(__file__).parent/'peers'
@@ -148,9 +149,6 @@ class Server(ThreadingHTTPServer):
         with self.link:
             time.sleep(max(0, self.link_free - time.time()))
             self.link_free = max(self.link_free, time.time()) + size * 8 / (MBIT * 1e6)
-
-
-def load_average(): return round(os.getloadavg()[0], 2)
 
 
 def percentile(values, percent): return round(float(np.percentile(values, percent)), 2)
@@ -333,8 +331,8 @@ class Report(dict):
     def add(self, name, result):
         self[name] = result
         self['load_after'] = load_average()
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS/'browser.json').write_text(json.dumps(self, indent=1) + '\n')
+        self['trace'] = trace(MEASURES)
+        write_json(RESULTS/'browser.json', self)
         print(name, result, flush=True)
 
 

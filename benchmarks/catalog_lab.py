@@ -6,7 +6,7 @@ import time
 from functools import cached_property
 
 import numpy as np
-from lab import Lab
+from lab import Lab, probe_recall
 from title_methods import Learned
 
 from embedding_search.artifacts import recorded_hashes, short_hash
@@ -15,6 +15,8 @@ from embedding_search.evaluation.systems import dense_scores
 from embedding_search.model.closed_catalog import DevQueries, Examples
 from embedding_search.model.encoders import OnnxEncoder, cached_vectors, load_model
 from embedding_search.model.export import export_model
+from embedding_search.model.search_encoders import QueryEncoder, TitleEncoder
+from embedding_search.model.title_vectors import TitleVectors
 from embedding_search.search.searcher import distinct_titles
 from embedding_search.search.site import pack_table
 
@@ -130,6 +132,17 @@ class Encoder:
     def megabytes(self): return len(gzip.compress((self.model/'onnx'/'model_quantized.onnx').read_bytes())) / 1e6
 
 
+class SearchEncoders:
+    "Encode titles and queries as the evaluated model of a run does."
+    def __init__(self, model, threads, dim):
+        self.titles = TitleEncoder.load(model, threads=threads, dim=dim)
+        self.queries = QueryEncoder.load(model, threads=threads, dim=dim)
+
+    def encode(self, texts, kind):
+        "Encode texts as unit vectors."
+        return (self.titles if kind == 'title' else self.queries).encode(texts, kind)
+
+
 # What is measured
 
 def slice_results(ranks, covered):
@@ -216,3 +229,16 @@ def compare_methods(lab, encoder, methods, chosen):
         pooled[name] = {'queries': len(base), 'base': base.mean(), EARLIER: old.mean(), FULL: new.mean(),
                         'difference': paired_bootstrap(old, new, groups=groups[which])}
     return dict(queries=len(chosen), pooled=pooled, methods={EARLIER: earlier, FULL: closed})
+
+
+def evaluate_gate(lab, floor, ceiling):
+    "Evaluate the learned tables of the run, with n-grams that count from the cosine `floor` and fully from `ceiling`."
+    model = lab.folder/'evaluated'/'model'
+    encoder = lab.encoders[RUN]
+    search = SearchEncoders(model, lab.run.settings.threads, encoder.dim)
+    ngram = search.queries.ngram
+    ngram.floor = floor
+    ngram.ceiling = ceiling
+    learned = Learned(TitleVectors.load(model, encoder.dim).add(encoder.titles, lab.titles), ngram)
+    parts = compare(lab, lab.ranks(learned, encoder), lab.all_pairs)
+    return dict(seconds=0, parts=parts, probe=probe_recall(search))

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from load import RESULTS
+from traces import RESULTS, trace, write_json
 from training_queries import QueriesLab, Simulation, compare, share_right
 
 from embedding_search.core import pin_threads
@@ -28,6 +28,7 @@ from embedding_search.pipeline import copy_run
 from embedding_search.search.searcher import Searcher
 
 OUT = RESULTS/'clicks.json'
+MEASURES = ('embedding_search/model/closed_catalog.py', 'embedding_search/pipeline.py', 'embedding_search/data/logs.py')
 DAY = 86_400 # Seconds
 
 
@@ -117,7 +118,7 @@ def main():
         result = learn(lab, folder, log) | dict(searches=len(events))
         result['parts'] = compare(lab, ranks_of(lab, folder), before)
         study['days'][day] = result
-        OUT.write_text(json.dumps(study, indent=1))
+        write_json(OUT, study | dict(trace=trace(MEASURES)))
         print(day, {name: value for name, value in result.items() if name != 'parts'}, flush=True)
 
 

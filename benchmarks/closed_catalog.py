@@ -4,15 +4,16 @@
     python benchmarks/closed_catalog.py RUN --study coverage   5% to all families have queries; two methods
     python benchmarks/closed_catalog.py RUN --study data       1,000 to all families have queries
     python benchmarks/closed_catalog.py RUN --study seeds      three seeds
+    python benchmarks/closed_catalog.py RUN --study gates      when n-grams count; nothing is trained
 
-RUN needs the stages up to `export`. The methods are in `title_methods.py`. Encoders are INT8 graphs; each encodes
-titles and queries once, and the vectors are kept. At most 1,500 dev queries of each test set are searched, in the
-strict corpus. Results are compared with the base model. Writes `results/closed_catalog_STUDY.json`, row by row, and a
-table next to it; finished rows are not repeated without `--again`. `--limit 200` tries a study with few queries and
-titles, in a minute on a quiet machine, and writes to the work folder."""
+RUN needs the stages up to `export`, for `gates` up to `closed_catalog`. The methods are in `title_methods.py`.
+Encoders are INT8 graphs; each encodes titles and queries once, and the vectors are kept. At most 1,500 dev queries of
+each test set are searched, in the strict corpus. Results are compared with the base model. Writes
+`results/closed_catalog_STUDY.json`, row by row, and a table next to it; finished rows are not repeated without
+`--again`. `--limit 200` tries a study with few queries and titles, in a minute on a quiet machine, and writes to the
+work folder."""
 import argparse
 import json
-import subprocess
 import time
 from functools import partial
 from pathlib import Path
@@ -26,11 +27,11 @@ from catalog_lab import (
     SLICES,
     CatalogLab,
     compare_methods,
+    evaluate_gate,
     evaluate_page,
     evaluate_quality,
     mean_recall,
 )
-from load import RESULTS, describe_machine
 from title_methods import (
     STEPS,
     WEIGHTS,
@@ -42,18 +43,21 @@ from title_methods import (
     move_by_nudge,
     move_to_mean,
 )
+from traces import RESULTS, describe_machine, trace, write_json
 
 from embedding_search.core import pin_threads
 from embedding_search.evaluation.report import markdown_table
 from embedding_search.model.closed_catalog import ClosedCatalogSettings
 
 EPOCHS = ClosedCatalogSettings().epochs
+MEASURES = ('embedding_search/model/*.py', 'benchmarks/catalog_lab.py', 'benchmarks/title_methods.py')
 WITHOUT_TRANSFORMER = dict(transformer_dropout=1., floor=-1., ceiling=-.5) # Query vectors are n-grams alone
 SCREENING = 2 # Epochs
 BEST = 3 # Methods of the final round
 SHARES = (.05, .1, .25, .5, 1.) # Of the families
 FAMILIES = (1000, 2400, 4800, 9700, 40_000) # As far as there are so many
 SEEDS = (42, 43, 44)
+GATES = ((-1., -.9), (0., .3), (.2, .5), (.3, .6), (.3, 1.), (.5, 1.), (.98, .99)) # Cosines of both encoders
 UNCHANGED, FREE = 'no adaptation', 'free vectors, no catalog negatives' # Methods
 WITH_EPOCHS = (FREE, FULL) # The others do not depend on the number of epochs
 
@@ -62,7 +66,8 @@ WITH_EPOCHS = (FREE, FULL) # The others do not depend on the number of epochs
 
 def make_methods(lab, encoder, epochs, seed=SEED):
     "Return all methods by name, as functions of examples."
-    options = dict(dev=lab.tuning(encoder), seed=seed, epochs=epochs)
+    settings = lab.run.settings.closed_catalog.model_dump()
+    options = settings | dict(dev=lab.tuning(encoder), seed=seed, epochs=epochs)
     if not encoder.in_search: options |= WITHOUT_TRANSFORMER
     methods = {
         EARLIER: partial(learn_earlier, seed=seed),
@@ -127,7 +132,14 @@ def seeds(lab, report, epochs):
         report.add({'seed': str(seed)}, evaluate_quality, lab, learn, encoder)
 
 
-STUDIES = dict(bakeoff=bakeoff, coverage=coverage, data=data, seeds=seeds)
+def gates(lab, report, epochs):
+    "Compare from which cosine of both encoders the n-grams of a query count, from always to never."
+    for floor, ceiling in GATES:
+        labels = {'n-grams count from': f'{floor:g}', 'fully from': f'{ceiling:g}'}
+        report.add(labels, evaluate_gate, lab, floor, ceiling)
+
+
+STUDIES = dict(bakeoff=bakeoff, coverage=coverage, data=data, seeds=seeds, gates=gates)
 
 
 # Results
@@ -139,7 +151,7 @@ class Report:
         self.eval_name = eval_name
         saved = json.loads(path.read_text()) if path.exists() and not again else {}
         self.rows = saved['rows'] if saved.get('options') == options else {}
-        self.head = dict(options=options, commit=commit(), machine=describe_machine())
+        self.head = dict(options=options, machine=describe_machine())
 
     def add(self, labels, work, *args):
         "Add the row that `work` returns, unless it is finished; return it."
@@ -156,14 +168,9 @@ class Report:
         "Write JSON and table; return the table."
         rows = rounded(self.rows)
         table = markdown_table(sum([table_rows(row, self.eval_name) for row in rows.values()], []))
-        self.path.write_text(json.dumps(self.head | dict(rows=rows, table=table), indent=1, ensure_ascii=False) + '\n')
+        write_json(self.path, self.head | dict(trace=trace(MEASURES), rows=rows, table=table))
         self.path.with_suffix('.md').write_text(table + '\n')
         return table
-
-
-def commit():
-    "Return the commit of the code, with `-dirty` if files were changed."
-    return subprocess.run(['git', 'describe', '--always', '--dirty'], capture_output=True, text=True).stdout.strip()
 
 
 def rounded(value):
@@ -190,7 +197,8 @@ def table_rows(row, eval_name):
         moved = part['movement']
         cells[f'{name}: improved per regressed'] = f"{moved['ratio']:.1f}"
         cells[f'{name}: % lost from the top 5'] = percent(moved['lost5'] / part['queries'])
-    cells['seconds of learning'] = row['seconds']
+    if 'probe' in row: cells['everyday probe: Recall@5'] = percent(row['probe'])
+    else: cells['seconds of learning'] = row['seconds']
     if 'mb' in row: cells |= {'MB': row['mb'], 'ms': row['ms'], 'chosen on dev queries': row['note']}
     return [cells]
 

@@ -1,10 +1,11 @@
-"""Measure an update of 1% of the catalog against a full build, and a bridge to a new model against encoding again.
+"""Measure an update of 1% of the catalog against a full build, a build that copies the vectors of a finished run, and
+a bridge to a new model against encoding again.
 
-    python benchmarks/incremental.py [RUN] [STORE]        by default runs/demo runs/store
+    python benchmarks/incremental.py [RUN]        by default runs/demo
 
-The update starts from the active version of STORE (`serve.py` builds one) and is measured three times, each time
-from the same state. The full build encodes every title. The bridge maps the vectors of the base model to those of
-the fine-tuned model, on one entry in eight. Writes `results/incremental.json`."""
+The update starts from a version whose titles were all encoded, and is measured three times, each time from the same
+state. The bridge maps the vectors of the base model to those of the fine-tuned model, on one entry in eight. Writes
+`results/incremental.json`."""
 import argparse
 import json
 import os
@@ -16,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from load import describe_machine, write_result
+from traces import describe_machine, write_result
 
 from embedding_search.core import pin_threads
 from embedding_search.data.records import read_jsonl
@@ -24,6 +25,9 @@ from embedding_search.model.encoders import load_model
 from embedding_search.model.export import export_model
 from embedding_search.search import bridge  # noqa: F401, adds `Store.bridge`
 from embedding_search.search.store import Store, golden_hits
+
+MEASURES = ('embedding_search/search/index_version.py', 'embedding_search/search/store.py',
+            'embedding_search/search/bridge.py', 'embedding_search/model/encoders.py')
 
 
 def change_rows(rows, share=.01):
@@ -49,9 +53,10 @@ def timed(function):
     return result, time.perf_counter() - begin, time.process_time() - cpu_begin
 
 
-def measure_update(store, scratch, rows, family_of, model):
-    "Update three copies of the store and build the last one again from scratch."
-    dim = Store(store).find()['counts']['dim']
+def measure_update(scratch, rows, family_of, model, dim):
+    "Build a store, update three copies of it, and build the last one again from scratch."
+    store = scratch/'store'
+    Store(store, create=True).build(rows, family_of, model, dim)
     changed = change_rows(rows)
     families = family_of | {row['id']: row['id'] for row in changed if row['id'] not in family_of}
     times = []
@@ -70,6 +75,14 @@ def measure_update(store, scratch, rows, family_of, model):
         rebuild=dict(seconds=round(full_seconds, 2), cpu_seconds=round(full_cpu, 2), encoded=full['encoded']),
         same_files_bit_for_bit=update['files'] == full['files'],
     )
+
+
+def measure_copy(run, scratch, rows, family_of, dim):
+    "Build a version that copies the vectors of a finished run."
+    store = Store(scratch/'copy', create=True)
+    version, seconds, cpu = timed(partial(store.build, rows, family_of, run/'model', dim, run=run))
+    return dict(seconds=round(seconds, 2), cpu_seconds=round(cpu, 2), titles=version['counts']['titles'],
+                encoded=version['encoded'])
 
 
 def export_base_model(folder):
@@ -110,26 +123,26 @@ def measure_bridge(run, scratch, rows, family_of, dim):
     )
 
 
-def measure_all(run, store):
-    "Measure updates and bridge, and write the results."
+def measure_all(run):
+    "Measure updates, the build from a run and the bridge, and write the results."
     machine = describe_machine()
     rows = read_jsonl(run/'catalog.jsonl')
     family_of = json.loads((run/'families.json').read_text())['family']
-    dim = Store(store).find()['counts']['dim']
-    scratch = Path(tempfile.mkdtemp(dir=store.parent)) # On the same disk, because copies of a store are hard links
-    result = measure_update(store, scratch, rows, family_of, run/'model')
+    dim = json.loads((run/'index'/'index.json').read_text())['dim']
+    scratch = Path(tempfile.mkdtemp())
+    result = measure_update(scratch, rows, family_of, run/'model', dim)
+    result |= dict(from_run=measure_copy(run, scratch, rows, family_of, dim))
     result |= dict(bridge=measure_bridge(run, scratch, rows[::8], family_of, dim), machine=machine)
     shutil.rmtree(scratch)
-    write_result('incremental', result)
+    write_result('incremental', result, MEASURES)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('run', nargs='?', type=Path, default='runs/demo')
-    parser.add_argument('store', nargs='?', type=Path, default='runs/store')
     args = parser.parse_args()
     pin_threads(2)
-    measure_all(args.run, args.store)
+    measure_all(args.run)
 
 
 if __name__ == '__main__': main()

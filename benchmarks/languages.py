@@ -22,7 +22,7 @@ from babel import Locale
 from babel.core import get_global
 from babel.languages import get_official_languages
 from babel.numbers import get_territory_currencies
-from load import RESULTS, describe_machine
+from traces import RESULTS, describe_machine, trace, write_json
 
 from embedding_search.core import pin_threads
 from embedding_search.data.augmentation import KINDS
@@ -38,6 +38,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT/'data'/'countries'
 RUNS = ROOT/'runs'/'languages'
 OUT = RESULTS/'languages.json'
+MEASURES = ('embedding_search/data/*.py', 'embedding_search/model/*.py', 'embedding_search/search/keyword.py',
+            'embedding_search/search/searcher.py')
 CITIES = 2 # Cities of one country
 LANGUAGES = {
     'de': ('German', '{} Karte links', '{} Karte rechts'),
@@ -218,9 +220,9 @@ def main():
     saved = json.loads(OUT.read_text()) if OUT.exists() else dict(languages={})
     for code in args.languages:
         saved['languages'][code] = measure(code, args.base)
-        saved |= dict(base=args.base, settings=SETTINGS, machine=describe_machine())
+        saved |= dict(base=args.base, settings=SETTINGS, machine=describe_machine(), trace=trace(MEASURES))
         saved['languages'] = {code: saved['languages'][code] for code in LANGUAGES if code in saved['languages']}
-        OUT.write_text(json.dumps(saved, indent=1, ensure_ascii=False) + '\n')
+        write_json(OUT, saved)
     print_tables(saved['languages'])
 
 

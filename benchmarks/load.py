@@ -4,9 +4,7 @@ The client keeps its connections open and uses bare asyncio streams, to take lit
 `BENCH_SHARE=.2` sends a fifth of the requests; `BENCH_LOG=FILE` keeps what the servers print to standard error."""
 import asyncio
 import contextlib
-import json
 import os
-import platform
 import signal
 import socket
 import subprocess
@@ -17,8 +15,6 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-
-RESULTS = Path(__file__).parent/'results'
 
 
 def free_port():
@@ -128,19 +124,3 @@ def measure(port, queries, concurrency, n, rounds=3):
     p50, p95, p99, rate = np.median(measured, 0)
     return dict(p50_ms=round(p50, 2), p95_ms=round(p95, 2), p99_ms=round(p99, 2), per_second=round(rate, 1),
                 requests=n * rounds, not_200=errors)
-
-
-def describe_machine():
-    "Describe what the numbers are measured on; a load near 0 means that nothing else was running."
-    lines = Path('/proc/cpuinfo').read_text().splitlines()
-    models = [line.split(':')[1].strip() for line in lines if line.startswith('model name')]
-    return dict(cpu=models[0], cores=len(models), python=platform.python_version(),
-                load_before=round(os.getloadavg()[0], 1))
-
-
-def write_result(name, result):
-    "Write a result to `results/NAME.json` and print it."
-    text = json.dumps(result, indent=1)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS/f'{name}.json').write_text(text + '\n')
-    print(text, flush=True)

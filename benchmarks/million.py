@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from load import RESULTS, describe_machine, read_memory, write_result
+from load import read_memory
+from traces import RESULTS, describe_machine, write_result
 
 from embedding_search.core import pin_threads
 from embedding_search.data.catalog import norm
@@ -25,6 +26,8 @@ from embedding_search.search.index_version import encoder_parts, write_version
 from embedding_search.search.searcher import distinct_titles
 from embedding_search.search.store import Store
 
+MEASURES = ('embedding_search/search/index_version.py', 'embedding_search/search/keyword.py',
+            'embedding_search/search/searcher.py', 'embedding_search/search/store.py')
 DIM = 384
 QUERIES = 300
 BLOCK = 50_000 # Vectors that are generated at a time
@@ -202,7 +205,7 @@ def main():
         serving = in_new_process(measure_serving, folder/'store')
     finally: shutil.rmtree(folder)
     write_result('million', dict(machine=machine, titles=args.titles, dim=DIM, vectors='random, nothing encoded',
-                                 encoding=extrapolate_encoding(args.titles), build=build, serving=serving))
+                                 encoding=extrapolate_encoding(args.titles), build=build, serving=serving), MEASURES)
 
 
 if __name__ == '__main__': main()

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from load import RESULTS, describe_machine
+from traces import RESULTS, describe_machine, trace, write_json
 
 from embedding_search.core import pin_threads
 from embedding_search.evaluation.report import results_table
@@ -35,6 +35,7 @@ from embedding_search.run import Run
 from embedding_search.settings import settings_for_run
 
 ROOT = Path(__file__).resolve().parents[1]
+MEASURES = ('embedding_search/model/*.py', 'embedding_search/evaluation/*.py', 'embedding_search/search/keyword.py')
 MODELS = ROOT/'runs'/'peers'
 BATCH = 64
 LEARNING_RATE = 2e-5
@@ -185,7 +186,7 @@ def main():
     args = parser.parse_args()
     pin_threads(2)
     found = evaluate_peers(Run(args.run, settings_for_run(args.run)), args.pairs, args.queries)
-    args.out.write_text(json.dumps(found, indent=1) + '\n')
+    write_json(args.out, found | dict(trace=trace(MEASURES)))
 
 
 if __name__ == '__main__': main()

@@ -16,11 +16,12 @@ import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
-from load import RESULTS
+from traces import RESULTS, trace, write_json
 
 from embedding_search.evaluation.gate import shown_name
 from embedding_search.evaluation.report import markdown_table
 
+MEASURES = ('data/icd10cm/targets.toml', 'embedding_search/evaluation/gate.py')
 TARGETS = Path('data/icd10cm/targets.toml')
 LATER = {'runtime', 'tokenizer', 'graph', 'texts'} # Files of a site that a page without transformer does not need
 
@@ -158,7 +159,7 @@ def main():
     print(table)
     args.out.mkdir(exist_ok=True)
     (args.out/'protocol.md').write_text(f'# Targets\n\n{table}\n')
-    (args.out/'protocol.json').write_text(json.dumps(rows, indent=1, ensure_ascii=False) + '\n')
+    write_json(args.out/'protocol.json', dict(rows=rows, trace=trace(MEASURES)))
     sys.exit(any(not row['result'].startswith('pass') for row in rows))
 
 

@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 import numpy as np
 from lab import TrainingLab, title_only
-from load import RESULTS
 from recipe_data import (
     TEACHER_START,
     all_pairs,
@@ -46,6 +45,7 @@ from recipe_data import (
     unchanged,
 )
 from recipe_models import STUDIES
+from traces import RESULTS, trace
 
 from embedding_search.core import pin_threads
 from embedding_search.evaluation.metrics import best_ranks
@@ -54,6 +54,8 @@ from embedding_search.model.training import TrainSettings, fine_tune, training_s
 from embedding_search.run import peak_memory_gib
 
 OUT = RESULTS/'recipe.json'
+MEASURES = ('embedding_search/model/*.py', 'embedding_search/data/*.py', 'benchmarks/recipe_*.py', 'benchmarks/lab.py',
+            'benchmarks/teacher.py')
 SEED = 42 # Rows with this seed are stored without it
 
 
@@ -193,7 +195,8 @@ def main():
     for name in args.names:
         key = name if args.seed == SEED else f'{name}@{args.seed}'
         if key in read_results() and not args.again: continue
-        result = dict(share=args.share, seed=args.seed, threads=args.threads, **evaluate(lab, name))
+        result = dict(share=args.share, seed=args.seed, threads=args.threads, **evaluate(lab, name),
+                      trace=trace(MEASURES))
         add_result(key, result)
         print_result(key, result)
 

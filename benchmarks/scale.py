@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from load import describe_machine, write_result
+from traces import describe_machine, write_result
 
 from embedding_search.core import pin_threads
 from embedding_search.data.records import read_jsonl
@@ -25,6 +25,8 @@ from embedding_search.search.index_version import scan_index
 from embedding_search.search.keyword import Keywords
 from embedding_search.search.milvus import MilvusStore
 
+MEASURES = ('embedding_search/model/encoders.py', 'embedding_search/search/index_version.py',
+            'embedding_search/search/keyword.py', 'embedding_search/search/milvus.py', 'scale/*.py')
 DIM = 384
 SIZES = (10_000, 100_000, 1_000_000)
 MAX_KEYWORDS = 100_000 # Titles up to which BM25 is measured
@@ -114,7 +116,7 @@ def measure_all(run):
     result['milvus_lite'] = measure_milvus(scratch/'m.db', run/'model', milvus_rows, titles, rng)
     result['ray_local'] = measure_ray(scratch, run/'model', titles[:RAY_TITLES])
     shutil.rmtree(scratch)
-    write_result('scale', result)
+    write_result('scale', result, MEASURES)
 
 
 def main():

@@ -4,7 +4,7 @@
 
 The service runs with one worker and with two, and is compared with `naive.py` (sentence-transformers, Milvus Lite,
 FastAPI) on the same machine in the same run. Its hits are compared with a full float32 product. The store is built
-if it does not exist, which encodes every title once. Writes `results/serve.json`."""
+from RUN if it does not exist. Writes `results/serve.json`."""
 import argparse
 import json
 import subprocess
@@ -14,12 +14,16 @@ import urllib.request
 from pathlib import Path
 
 import numpy as np
-from load import describe_machine, free_port, measure, memory, start, stop, write_result
+from load import free_port, measure, memory, start, stop
+from traces import describe_machine, write_result
 
 from embedding_search.data.records import read_jsonl
 from embedding_search.model.encoders import top_k
 from embedding_search.search.store import Store
 
+MEASURES = ('embedding_search/search/*.py', 'embedding_search/model/search_encoders.py',
+            'embedding_search/model/encoders.py', 'embedding_search/model/ngrams.py', 'benchmarks/load.py',
+            'benchmarks/naive.py')
 COMMAND = [sys.executable, '-c', 'from embedding_search.cli import main; main()']
 NAIVE = Path(__file__).parent/'naive.py'
 PEER = 'sentence-transformers + Milvus Lite + FastAPI'
@@ -142,7 +146,7 @@ def measure_all(run, store):
     stop(server)
     result['ours, 2 workers, 8 requests a model call'] = measure_batching(store, queries)
     result[PEER] = measure_naive(run, queries)
-    write_result('serve', dict(times_better=times_better(two, result[PEER])) | result)
+    write_result('serve', dict(times_better=times_better(two, result[PEER])) | result, MEASURES)
 
 
 def main():

@@ -3,12 +3,18 @@
     python benchmarks/sizes.py --run runs/full                all variants
     python benchmarks/sizes.py --run runs/full small          some of them, and what ships as the baseline
     python benchmarks/sizes.py --run runs/full --latency      only time and size of finished variants, once more
+    python benchmarks/sizes.py --run runs/full --codes        only how coarse the numbers of the page may be
 
 Each variant of the run's evaluated model is exported, indexed, evaluated on dev queries (never on test) and opened as a
 page in Chromium. Models with fewer layers are trained to encode queries as the run's model does (mean squared error of
 the vectors), so the index stays the same. Models with fewer or coarser word pieces are indexed again. Writes
-`results/sizes.json`; finished variants are not repeated without `--again`."""
+`results/sizes.json`; finished variants are not repeated without `--again`.
+
+`--codes` writes `results/page_codes.json`: Recall@5 of families, its change against float numbers, and megabytes, for
+coarser and finer codes of vectors and n-gram table, on at most `--sample` dev queries of each kind. It also says what a
+visitor downloads again after the query encoder was trained again, while the titles stayed the same."""
 import argparse
+import gzip
 import json
 import os
 import random
@@ -21,8 +27,8 @@ from typing import NamedTuple
 import numpy as np
 from fastcore.basics import noop
 from lab import Lab, QueryReplacement, probe_recall
-from load import RESULTS
 from tab import BACK, ELEMENT, opened
+from traces import RESULTS, trace
 
 from embedding_search.artifacts import read_artifact, record_hashes, recorded_hashes, sha256_file, write_artifact
 from embedding_search.core import pin_threads
@@ -30,14 +36,32 @@ from embedding_search.evaluation.metrics import best_ranks, is_shorthand, paired
 from embedding_search.evaluation.systems import DenseSystem, KeywordSystem
 from embedding_search.model.encoders import OnnxEncoder, TorchEncoder, cached_vectors, load_model
 from embedding_search.model.export import export_model, prune_vocabulary
+from embedding_search.model.ngrams import NgramEncoder
 from embedding_search.model.search_encoders import QueryEncoder, TitleEncoder
 from embedding_search.model.title_vectors import MODEL_ARTIFACTS
 from embedding_search.model.training import TrainSettings, fine_tune
 from embedding_search.search.keyword import Keywords
 from embedding_search.search.searcher import build_index, distinct_titles
-from embedding_search.search.site import build_site
+from embedding_search.search.site import (
+    TABLE_LEVELS,
+    VECTOR_LEVELS,
+    build_site,
+    family_vectors,
+    ngram_tiers,
+    pack_axes,
+    pack_vectors,
+    site_order,
+    table_on_axes,
+    vector_codes,
+)
 
 OUT = RESULTS/'sizes.json'
+CODES_OUT = RESULTS/'page_codes.json'
+SHIPPED_CODES = VECTOR_LEVELS, TABLE_LEVELS, 256
+CODES = (SHIPPED_CODES, (45, 4, 192), (30, 4, 256), (36, 4, 256), (45, 6, 256), (20, 3, 256)) # Levels, levels, axes
+BLOCK = 512 # Queries that are scored at once
+MEASURES = ('embedding_search/model/*.py', 'embedding_search/search/site.py', 'web/src/**/*.ts', 'benchmarks/lab.py',
+            'benchmarks/tab.py')
 LAYERS = 6 # Of the base model
 KEPT_LAYERS = {4: (0, 2, 3, 5), 3: (0, 3, 5)} # Layers that a smaller model starts with
 TITLES = 25_000 # Titles that smaller models are trained on, in addition to the queries
@@ -69,7 +93,7 @@ VARIANTS = {
     '3 layers': Variant(layers=3),
     '4 layers, small': Variant(layers=4, used=True, step=.5),
     'full precision': Variant(full_precision=True),
-    'ngram': Variant(tiers=('ngram',)),
+    'ngram': Variant(tiers=('draft', 'ngram')),
     'keywords': Variant(tiers=()),
 }
 
@@ -178,8 +202,7 @@ def build_page(folder, tiers):
 def first_visit_sizes(site, manifest):
     "Return MB (10^6 bytes) that a first visit downloads, by file of the manifest, and of the page itself."
     needed = {'catalog'}
-    if manifest['encoders']: needed.add('vectors')
-    for encoder in manifest['encoders']: needed.update(encoder['files'].values())
+    for encoder in manifest['encoders']: needed.update([*encoder['files'].values(), *encoder['vectors']])
     sizes = {name: sum(part['size'] for part in manifest['files'][name]['parts']) / 1e6 for name in sorted(needed)}
     page = [path for path in (*site.glob('*.*'), *(site/'assets').rglob('*.*')) if path.is_file()]
     return sizes | dict(page=sum(path.stat().st_size for path in page) / 1e6)
@@ -241,7 +264,7 @@ def evaluate_variant(lab, name, baseline):
     if variant.tiers: encoder = QueryReplacement(encoder, encoder.ngram.encode)
     if variant.tiers != (): result['probe'] = probe_recall(encoder)
     shutil.rmtree(folder)
-    return result
+    return result | dict(trace=trace(MEASURES))
 
 
 def write_results(results): OUT.write_text(json.dumps(results, indent=1) + '\n')
@@ -260,7 +283,7 @@ def measure_pages(lab, results):
     "Measure time and size of all finished variants once more, one after the other."
     for name, result in results.items():
         folder, _, _ = build_variant(lab, name, encode=False)
-        result |= measure_page(lab, folder, VARIANTS[name].tiers)
+        result |= measure_page(lab, folder, VARIANTS[name].tiers) | dict(trace=trace(MEASURES))
         shutil.rmtree(folder)
         write_results(results)
         print_result(name, result)
@@ -276,6 +299,91 @@ def evaluate_variants(lab, names, results):
         print_result(name, results[name])
 
 
+def megabytes(*contents): return round(sum(len(gzip.compress(content, 9)) for content in contents) / 1e6, 3)
+
+
+class CodesLab:
+    "Hold the family vectors of the evaluated index, and dev queries with their vectors and families."
+    def __init__(self, lab, sample):
+        _, numbers = distinct_titles(lab.rows)
+        rows = [row | dict(title_no=int(number)) for row, number in zip(lab.rows, numbers, strict=True)]
+        families = site_order(rows, lab.family_of)
+        number_of = {members[0]['id']: number for number, members in enumerate(families)}
+        evaluated = lab.folder/'evaluated'
+        self.vectors = family_vectors(families, np.load(evaluated/'index'/'vectors.npy').astype(np.float32))
+        self.ngram = NgramEncoder.load(evaluated/'model')
+        self.shipped = NgramEncoder.load(lab.folder/'model')
+        dev = {name: queries[::max(1, len(queries) // sample)] for name, queries in lab.dev.items()}
+        self.part = np.repeat(list(dev), [len(queries) for queries in dev.values()])
+        queries = sum(dev.values(), [])
+        self.texts = [query['query'] for query in queries]
+        self.answers = [sorted({number_of[lab.family_of[id]] for id in query['ids']}) for query in queries]
+        transformer = OnnxEncoder.load(evaluated/'model', threads=2)
+        self.whole = transformer.encode(self.texts, 'query')
+
+    def recall(self, queries, codes):
+        "Return for each query whether one of its families is among the first five."
+        hits = []
+        for start in range(0, len(queries), BLOCK):
+            block = queries[start:start + BLOCK] @ codes.T
+            for scores, answers in zip(block, self.answers[start:start + BLOCK], strict=True):
+                hits.append((scores > scores[answers].max()).sum() < 5)
+        return np.array(hits, dtype=float)
+
+    def report(self, hits, exact):
+        "Return Recall@5 and its change by kind of query, in percent."
+        means = {}
+        for name in np.unique(self.part):
+            chosen = self.part == name
+            means[str(name)] = [round(100 * float(x), 2) for x in (hits[chosen].mean(), (hits - exact)[chosen].mean())]
+        return means | {'all': [round(100 * float(x), 2) for x in (hits.mean(), (hits - exact).mean())]}
+
+
+def measure_codes(lab, vector_levels, table_levels, dim, exact):
+    "Measure what one choice of codes costs and finds; `exact` has the hits of float numbers by encoder."
+    axes, codes = vector_codes(lab.vectors, dim, vector_levels, first=lab.ngram.axes)
+    width = len(lab.ngram.axes)
+    ngram = table_on_axes(lab.ngram, axes[:width], table_levels)
+    tiers, contents = ngram_tiers(ngram, codes[:, :width])
+    floats = (axes / 32767).T.astype(np.float32)
+    tier_hits = {}
+    for tier in tiers:
+        queries = tier.encode(lab.texts) @ floats[:, :width]
+        tier_hits[tier.entry['name']] = lab.recall(queries, tier.codes.astype(np.float32))
+    tier_hits['transformer'] = lab.recall(ngram.blend(lab.whole, lab.texts) @ floats, codes.astype(np.float32))
+    mb = {name: megabytes(content) for name, content in contents.items()}
+    mb |= dict(axes=megabytes(pack_axes(axes)), vectors_more=megabytes(pack_vectors(codes[:, width:])))
+    recall = {name: lab.report(hits, exact['transformer' if name == 'transformer' else 'ngram'])
+              for name, hits in tier_hits.items()}
+    return dict(vector_levels=vector_levels, table_levels=table_levels, axes=dim, mb=mb, recall=recall)
+
+
+def measure_all_codes(lab, sample):
+    "Measure all choices of codes, and write them."
+    codes_lab = CodesLab(lab, sample)
+    ngram = codes_lab.ngram
+    exact = dict(ngram=codes_lab.recall(ngram.encode(codes_lab.texts), codes_lab.vectors),
+                 transformer=codes_lab.recall(ngram.blend(codes_lab.whole, codes_lab.texts), codes_lab.vectors))
+    result = dict(queries=len(codes_lab.texts), trace=trace(MEASURES), choices=[],
+                  float={name: codes_lab.report(hits, hits) for name, hits in exact.items()})
+    for choice in CODES:
+        measured = measure_codes(codes_lab, *choice, exact)
+        if choice == SHIPPED_CODES: result['trained_again_mb'] = trained_again(codes_lab)
+        result['choices'].append(measured)
+        CODES_OUT.write_text(json.dumps(result, indent=1) + '\n')
+        print(measured, flush=True)
+
+
+def trained_again(lab):
+    "Return MB of the files that change if the query encoder that ships replaces the evaluated one."
+    width = len(lab.ngram.axes)
+    axes, codes = vector_codes(lab.vectors, 256, first=lab.ngram.axes)
+    _, old = ngram_tiers(table_on_axes(lab.ngram, axes[:width]), codes[:, :width])
+    axes, codes = vector_codes(lab.vectors, 256, first=lab.shipped.axes)
+    _, new = ngram_tiers(table_on_axes(lab.shipped, axes[:width]), codes[:, :width])
+    return {name: megabytes(content) for name, content in new.items() if content != old[name]}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('names', nargs='*', help=f'some of: {", ".join(VARIANTS)}')
@@ -283,8 +391,13 @@ def main():
     parser.add_argument('--work', type=Path, default='runs/sizes', help='folder for models')
     parser.add_argument('--again', action='store_true', help='repeat finished variants')
     parser.add_argument('--latency', action='store_true', help='only measure time and size once more')
+    parser.add_argument('--codes', action='store_true', help='only measure codes of vectors and n-gram table')
+    parser.add_argument('--sample', type=int, default=3000, help='dev queries of each kind for --codes, at most')
     args = parser.parse_args()
     pin_threads(2)
+    if args.codes:
+        measure_all_codes(Lab(args.run, args.work), args.sample)
+        return
     lab = SizesLab(args.run, args.work)
     results = json.loads(OUT.read_text()) if OUT.exists() and not args.again else {}
     if args.latency: measure_pages(lab, results)

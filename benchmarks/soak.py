@@ -21,11 +21,13 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from load import describe_machine, drive, free_port, get, memory, search_path, start, stop, write_result
+from load import drive, free_port, get, memory, search_path, start, stop
+from traces import describe_machine, write_result
 
 from embedding_search.search.index_version import Rows
 from embedding_search.search.store import Store
 
+MEASURES = ('embedding_search/search/*.py', 'embedding_search/model/search_encoders.py', 'benchmarks/load.py')
 COMMAND = [sys.executable, '-c', 'from embedding_search.cli import main; main()']
 ACTIVATE = '''
 import sys
@@ -213,7 +215,7 @@ def main():
     copy = Store(shutil.copytree(args.store, scratch/'s', copy_function=os.link))
     result = soak(copy, args.seconds)
     shutil.rmtree(scratch)
-    write_result('soak', result)
+    write_result('soak', result, MEASURES)
 
 
 if __name__ == '__main__': main()

@@ -1,4 +1,4 @@
-"Open a built site in Chromium; `browser.py`, `sizes.py` and `tools/pictures.py` use it."
+"Open a built site in Chromium; benchmarks and the tools that take pictures use it."
 import os
 import shutil
 import threading

@@ -77,7 +77,7 @@ class FreeLearner(closed.Learner):
 
 def learn_free_vectors(examples, dev, seed, epochs, **settings):
     "Learn free vectors with the other titles of a batch as negatives, and no other part of title vectors."
-    learner = FreeLearner(examples, closed.ClosedCatalogSettings(negatives=0, **settings), seed)
+    learner = FreeLearner(examples, closed.ClosedCatalogSettings(**settings | dict(negatives=0)), seed)
     learner.tables['title'].learning_rate = 0.
     for number in range(epochs): learner.epoch(number, epochs)
     found = learner.result()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from lab import Lab, fast_encoder
-from load import RESULTS
+from traces import RESULTS, trace, write_json
 
 from embedding_search.core import pin_threads
 from embedding_search.data.augmentation import AugmentSettings, augment, cut_prefix
@@ -35,6 +35,7 @@ from embedding_search.model.encoders import load_model, top_k
 from embedding_search.model.training import TrainSettings, fine_tune, training_set
 
 OUT = RESULTS/'training_queries.json'
+MEASURES = ('embedding_search/model/training.py', 'embedding_search/data/*.py', 'benchmarks/lab.py')
 USERS = .7 # Share of the dev evaluation queries that simulated users type
 SHOWN = 10 # Hits that a user sees
 RIGHT_PICK, WRONG_PICK = .9, .03 # Chance that a user picks a hit that is right, and one that is wrong
@@ -245,7 +246,7 @@ def main():
         if name in study['runs']: continue
         if name != 'none' and not (args.work/'none.npz').exists(): raise SystemExit('run `none` first')
         result = study['runs'][name] = train_and_compare(lab, name, pairs)
-        OUT.write_text(json.dumps(study, indent=1))
+        write_json(OUT, study | dict(trace=trace(MEASURES)))
         recall = {part: round(100 * found['Recall@5'], 1) for part, found in result['parts'].items()}
         print(name, result['trained'], recall, result['log'], flush=True)
 

@@ -14,6 +14,7 @@ import errno
 import json
 import random
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Annotated
@@ -65,6 +66,7 @@ def _run_stages(
     run, # Run folder
     settings, # `Settings`
     until, # Last stage
+    server=None, # `_PageServer`: serve the page meanwhile
 ):
     "Run the stages of a run and return its manifest."
     settings = with_generated_queries(settings, run)
@@ -77,11 +79,52 @@ def _run_stages(
     def log(line):
         if main_process: print(line, flush=True)
 
-    try: return run_all(Run(run, settings, log=log, progress=main_process), until)
+    files = Run(run, settings, log=log, progress=main_process)
+    try: return _run_with_page(files, until, server) if server and main_process else run_all(files, until)
     except KeyboardInterrupt:
         print('\ninterrupted: finished stages and training checkpoints are kept; the same command goes on',
               file=sys.stderr)
         raise typer.Exit(130) from None
+
+# %% ../nbs/42_cli.ipynb #clilive2
+def _run_with_page(files, until, server):
+    "Run the stages and publish versions of the page meanwhile."
+    from embedding_search.pipeline import LivePage, run_all
+    with LivePage(files, _page_name(files.settings), server.open) as page:
+        manifest = run_all(files, until, page.on_stage)
+        page.finish()
+    return manifest
+
+
+def _page_name(settings): return Path(settings.catalog.source).name.split('.')[0] or 'Search'
+
+
+class _PageServer:
+    "Serve the page of a run, first in the background."
+    def __init__(self, port):
+        from embedding_search.search.site import free_port
+        if port and free_port(first=port, log=str) != port:
+            raise InputError(f'127.0.0.1:{port} is in use; choose another --port')
+        self.port = port
+
+    def open(self, folder):
+        "Start to serve a site, and open it in the browser."
+        from embedding_search.search.site import preview
+        self.server = preview(folder, port=self.port)
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+        self.url = f'http://127.0.0.1:{self.server.server_address[1]}/'
+        print(f'Search page: {self.url}   (it gets better while this runs)', flush=True)
+        typer.launch(self.url)
+
+    def wait(self):
+        "Serve until Ctrl-C."
+        print(f'Search page: {self.url}   (Ctrl-C stops it)', flush=True)
+        try:
+            while self.thread.is_alive(): self.thread.join(1) # Windows cannot interrupt a longer wait
+        except KeyboardInterrupt:
+            self.server.shutdown()
+            self.server.server_close()
 
 # %% ../nbs/42_cli.ipynb #24adc5e5
 SIZES = {
@@ -139,6 +182,9 @@ def run_command(
         help='full, or small: only the word pieces that catalog and queries use, in fewer steps; '
              'three fifths of the model to download')] = '',
     set_: _SetOption = None,
+    browser: Annotated[bool, typer.Option(
+        '--browser', help='Open the search page as soon as it can find anything; stages improve it')] = False,
+    port: _PortOption = None,
     help_all: Annotated[bool, typer.Option(
         '--help-all', callback=_print_all_settings, is_eager=True, help='List all settings')] = False,
 ) -> None:
@@ -147,8 +193,10 @@ def run_command(
                                sql=sql, queries=queries, eval_queries=eval_queries)
     changes = [*(set_ or []), *_size_changes(size)]
     if base: changes.append(f'training.base={json.dumps(base)}')
-    manifest = _run_stages(run, override_settings(current, changes), until)
+    server = _PageServer(port) if browser else None
+    manifest = _run_stages(run, override_settings(current, changes), until, server)
     if until == STAGES[-1].name: _print_results(run, manifest)
+    if server: server.wait()
 
 # %% ../nbs/42_cli.ipynb #de79425d
 def _print_results(run, manifest):
@@ -439,7 +487,7 @@ with the run on all test sets and pins. If it is refused, the run stays as it is
 
 Otherwise it takes the place of the run, and the run before is kept next to it (runs/mine.previous). A page in the run
 is built again, and the command prints what a returning visitor downloads. A service of the run switches by itself. With
---store, a version is built and activated there.
+--store, a version is built there without encoding anything, and activated.
 
 The next whole training run learns from these clicks too."""
 _LearnStoreOption = Annotated[Path | None, typer.Option('--store', help='Index store: activate a new version there')]
@@ -554,8 +602,7 @@ def site_command(
     current = override_settings(current, set_ or [])
     if catalog or not (run / 'families.json').exists(): _run_stages(run, current, 'families')
     from embedding_search.search.site import build_site
-    name = Path(current.catalog.source).name.split('.')[0] or 'Search'
-    build_site(run, out, current.site, name, search=current.search)
+    build_site(run, out, current.site, _page_name(current), search=current.search)
     if serve or browser: _preview_site(out or run / 'site', port, isolated, browser)
     else: print('view it with --serve added to the same command, not by opening the file')
 
@@ -571,12 +618,12 @@ def _preview_site(folder, port, isolated, browser):
     except KeyboardInterrupt: server.server_close()
 
 # %% ../nbs/42_cli.ipynb #15a6bf8a
-@store_app.command('build', help='Build a version from a finished run. '
-                                 'Only new or reworded titles are encoded.')
+@store_app.command('build', help='Build a version from a finished run. Vectors of the run and of earlier versions '
+                                 'are copied; only titles that both lack are encoded.')
 def index_build(
     run: _RunOption = Path('runs/demo'),
     store: _StoreOption = Path('store'),
-    full: Annotated[bool, typer.Option('--full', help='Encode every title again')] = False,
+    full: Annotated[bool, typer.Option('--full', help='Encode every title again; copy no vectors')] = False,
     bridge: Annotated[bool, typer.Option(
         '--bridge', help="After a change of the model: map the active version's vectors to the new model, "
                          'and serve them until all titles are encoded')] = False,
@@ -623,13 +670,14 @@ def _build_bridge(store, run, settings, full):
 
 def _build_version(store, run, settings, full):
     from embedding_search.run import Run
+    from embedding_search.search.store import describe_copied
     files = Run(run, settings)
     version = store.build(files.rows(), files.family_of(), run / 'model', settings.search.dim, full=full,
-                          threads=settings.threads, progress=True, log=print, rrf_k=settings.search.rrf_k,
+                          threads=settings.threads, progress=True, log=print, run=run, rrf_k=settings.search.rrf_k,
                           keyword_weight=settings.search.keyword_weight)
     changes = ', '.join(f'{count:,} {name}' for name, count in version['changes'].items())
     print(f"{version['name']}: {version['encoded']:,} of {version['counts']['titles']:,} titles encoded"
-          + (f' ({changes})' if changes else ''))
+          + describe_copied(version['copied']) + (f' ({changes})' if changes else ''))
     return version
 
 # %% ../nbs/42_cli.ipynb #b3ef6eeb

@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 from conftest import cli
 
+import embedding_search.search.site as site_module
 from embedding_search.search.searcher import Searcher
 from embedding_search.search.site import (
     Preview,
+    SiteSettings,
+    build_site,
     publish,
     run_npm,
     site_order,
@@ -359,6 +362,32 @@ def test_ngram_tier_answers_before_the_transformer(run, site, host, open_page):
     assert page.search('new clutch')['tier'] == 'transformer'
 
 
+def test_draft_answers_before_the_ngram_tier(run, host, open_page, tmp_path, monkeypatch):
+    "A large n-gram tier comes in two downloads: coarse numbers first."
+    monkeypatch.setattr(site_module, 'DRAFT_FROM', 0)
+    folder = tmp_path / 'site'
+    manifest = build_site(run, folder, SiteSettings(tiers='always'), log=lambda line: None)
+    assert [encoder['name'] for encoder in manifest['encoders']] == ['draft', 'ngram', 'transformer']
+    server = host(folder)
+    server.failure = missing(folder, 'table_fine')
+    page = open_page(server, tier=None)
+    for tier in ('draft', 'ngram'):
+        page.wait_until(f"{ELEMENT}.status.tier === '{tier}'")
+        passed, asked = page.status()['selfTest'].split('/')
+        assert passed == asked, f'{tier}: the same numbers as in Python must give the same families'
+        found = page.search('fix the radiator')
+        assert found['tier'] == tier
+        assert found['hits'][0]['id'].startswith('06/')
+        server.failure = missing(folder, 'graph')
+    server.failure = no_failure
+    page.wait_ready()
+    common = families_in_common(run, page, eval_queries(run), mode='dense')
+    assert sum(common) >= .8 * 3 * len(common)
+    server.requested.clear()
+    page.reload()
+    assert server.requested_parts() == []
+
+
 def test_same_families_as_python(run, site, host, open_page):
     page = open_page(host(site))
     common = families_in_common(run, page, eval_queries(run), mode='dense')
@@ -482,6 +511,59 @@ def test_quota_exceeded(site, host, context):
     assert page.ids()[0].startswith('06/')
 
 
+FULL_AFTER_TEN = """const put = IDBObjectStore.prototype.put;
+let puts = 0;
+IDBObjectStore.prototype.put = function (...args) {
+    if (++puts > 10) throw new DOMException('no room left', 'QuotaExceededError');
+    return put.apply(this, args);
+};
+"""
+
+
+def test_quota_exceeded_during_a_download(host, open_page, site_copy):
+    for name in ('worker.js', 'sw.js'):
+        script = site_copy / name
+        script.write_text(FULL_AFTER_TEN + script.read_text())
+    page = open_page(host(site_copy))
+    assert not page.status()['stored']
+    assert 'keeps no data' in page.text('.note')
+    assert page.search('fix the radiator')['tier'] == 'transformer'
+
+
+def test_no_database(host, open_page, site_copy):
+    "Some browsers have no IndexedDB in a private window."
+    worker = site_copy / 'worker.js'
+    worker.write_text("Object.defineProperty(self, 'indexedDB', { value: undefined });\n" + worker.read_text())
+    page = open_page(host(site_copy))
+    assert not page.status()['stored']
+    assert 'keeps no data' in page.text('.note')
+    assert page.search('fix the radiator')['tier'] == 'transformer'
+
+
+SEARCH_WITH_UNLOADING = """import('./embedding-search.js').then(async module => {
+    window.tiers = [];
+    const onstatus = ({ tier }) => { if (tier !== tiers.at(-1)) tiers.push(tier) };
+    window.search = await module.createSearch({ base: './', unloadAfter: 1 / 60, onstatus });
+    while (search.status.tier !== 'transformer') await new Promise(resolve => setTimeout(resolve, 50));
+    return (await search.query('fix the radiator')).tier;
+})"""
+
+
+def test_transformer_is_unloaded_and_loaded_again(site, host, open_page):
+    server = host(site)
+    page = open_page(server)
+    assert page.run(SEARCH_WITH_UNLOADING) == 'transformer'
+    time.sleep(2)
+    server.requested.clear()
+    page.run('tiers.length = 0')
+    found = page.run("search.query('fix the radiator')")
+    assert found['tier'] == 'ngram', 'the n-gram encoder answers while the transformer is loaded'
+    assert found['hits'][0]['id'].startswith('06/')
+    page.wait_until("tiers.at(-1) === 'transformer'")
+    assert page.run("search.query('fix the radiator').then(found => found.tier)") == 'transformer'
+    assert server.requested_parts() == []
+
+
 ASK_DURING_UPDATE = f"""before => {{
     window.answers = [];
     window.update = {ELEMENT}.search.update();
@@ -597,10 +679,11 @@ def test_encoder_from_a_module(run, host, open_page, site_copy):
     "A site may bring its own encoder, as long as its vectors fit the index."
     encoder = Searcher.load(run).encoder
     manifest = read_manifest(site_copy)
+    whole = manifest['encoders'][-1]['vectors']
     golden = manifest['golden']['transformer']
     queries = ['fix the radiator', 'new clutch', *(case['query'] for case in golden)]
     vectors = {query: encoder.encode([query], 'query')[0].round(5).tolist() for query in queries}
-    own = dict(name='ngram', kind='module', module='own.js', files=dict(table='table'))
+    own = dict(name='ngram', kind='module', module='own.js', files=dict(table='table'), vectors=whole)
     manifest['files']['table'] = write_parts(json.dumps(vectors).encode(), site_copy / 'data')
     manifest['encoders'] = [manifest['encoders'][0] | own]
     manifest['golden']['ngram'] = golden
@@ -739,6 +822,44 @@ def test_accessibility(site, host, open_page, scheme):
     page.tab.set_viewport_size(dict(width=360, height=700))
     assert page.accessibility_faults() == []
     assert page.run('document.documentElement.scrollWidth') <= 360
+
+
+def test_accessibility_in_every_state(site, host, open_page, site_copy):
+    "A page that loads, that failed, that found something far, misspelled or nothing, and that shows variants."
+    manifest = read_manifest(site_copy) | dict(close=dict(ngram=1e6))
+    write_manifest(site_copy, manifest)
+    server = host(site_copy)
+    server.failure = fail_requests('busy', ['site'])
+    page = open_page(server, tier=None)
+    faults = {}
+
+    def check(state, script):
+        page.wait_until(script)
+        faults[state] = page.accessibility_faults()
+
+    check('error', f"{ELEMENT}.status.state === 'error'")
+    server.failure = missing(site_copy, 'vectors')
+    check('words only', f"{ELEMENT}.search && {ELEMENT}.status.tier === 'keyword'")
+    page.watch()
+    page.type('radaitor')
+    check('suggestion', f"{ELEMENT}.shadowRoot.querySelector('.suggestion')")
+    check('interrupted', f'/resumes by itself/.test({ELEMENT}.status.message)')
+    server.failure = missing(site_copy, 'graph')
+    check('n-gram tier', f"{ELEMENT}.status.tier === 'ngram'")
+    page.type('zzzz qqqq')
+    check('nothing close', f'!{ELEMENT}.results.close')
+    page.type('radiator')
+    page.press('ArrowDown')
+    server.failure = no_failure
+    page.wait_ready()
+    check('better results', f"{ELEMENT}.results.tier === 'transformer'")
+    page.press('ArrowRight')
+    check('variants', f"{ELEMENT}.search")
+    for golden in manifest['golden']['transformer']: golden['expect'] = ['none'] * 3
+    write_manifest(site_copy, manifest | dict(version='refused'))
+    page = open_page(server, tier='ngram')
+    check('degraded', f"{ELEMENT}.status.state === 'degraded'")
+    assert not any(faults.values()), faults
 
 
 @pytest.mark.parametrize('look', [

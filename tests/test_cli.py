@@ -64,7 +64,10 @@ def test_run_prints_stages_and_results(run):
 
 def test_run_writes_a_report(run):
     assert '## eval queries, ' in (run / 'report.md').read_text().lower()
-    assert 'data:image/png' in (run / 'report.html').read_text()
+    page = (run / 'report.html').read_text()
+    assert 'data:image/png' in page
+    assert 'this search shows the right entry among the first five for' in page
+    assert str(run) not in page # Whoever gets the report by mail does not see where it was made
     assert 'model-index' in (run / 'model' / 'README.md').read_text()
 
 

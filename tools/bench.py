@@ -4,6 +4,7 @@
     python tools/bench.py serve scale     some of them
     python tools/bench.py --table         only the table, from the stored results
 
+At the end it warns of results whose measured code has changed since, and of those that do not record it.
 Training experiments take hours and have their own commands: `benchmarks/recipe.py --list`,
 `benchmarks/closed_catalog.py`, `benchmarks/training_queries.py`."""
 import argparse
@@ -11,6 +12,9 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]/'benchmarks'))
+from traces import changed_since
 
 FOLDER = Path('benchmarks')
 COMMANDS = dict(
@@ -21,6 +25,7 @@ COMMANDS = dict(
     incremental=['incremental.py', 'runs/full'],
     scale=['scale.py', 'runs/demo'],
     million=['million.py', 'runs/demo'],
+    encode=['encode.py', 'runs/demo'],
 )
 
 
@@ -56,6 +61,10 @@ def soak_rows(result):
 def incremental_rows(result):
     seconds = f"{result['update']['seconds']:g} s against {result['rebuild']['seconds']:g} s"
     yield 'update of 1% against a rebuild', f"{result['times_cheaper']:g} times cheaper", seconds
+    if 'from_run' in result:
+        build = result['from_run']
+        titles = f"{build['titles']:,} titles, {build['encoded']:,} encoded"
+        yield 'index version of a finished run', f"{build['seconds']:g} s", titles
     recall = result['bridge']['recall_at_5']
     others = f"{recall['old model']:.3f} old model, {recall['new model, all encoded anew']:.3f} all encoded again"
     yield 'Recall@5 with a bridge to a new model', f"{recall['new model over the bridge']:.3f}", others
@@ -76,15 +85,31 @@ def million_rows(result):
         yield f'{what} of {titles}, median / p95', latency, f"one thread, {serving['searched_mb']['resident']:,} MB"
 
 
+def encode_rows(result):
+    threads = f"{result['threads']} threads"
+    for name, row in result['kinds'].items():
+        rates = f"{row['ours']:,} against {row['sentence_transformers']:,} a second, {threads}, load {row['load']:g}"
+        what = f'encoding {name} against sentence-transformers, ONNX INT8'
+        yield what, f"{row['times_faster']:g} times as fast", rates
+
+
+def warn_of_changes():
+    "Say which stored results were measured with code that has changed since."
+    for folder in (FOLDER/'results', Path('data/icd10cm/results')):
+        for path in sorted(folder.glob('*.json')):
+            for line in changed_since(path): print(f'warning: {line}', file=sys.stderr)
+
+
 ROWS = dict(browser=browser_rows, sizes=sizes_rows, serve=serve_rows, soak=soak_rows, incremental=incremental_rows,
-            scale=scale_rows, million=million_rows)
+            scale=scale_rows, million=million_rows, encode=encode_rows)
 
 
 def write_table():
     "Write benchmarks/README.md from the stored results."
     lines = ['# Benchmarks', '',
              'Written by `make bench` from `results/`. The command in each line measures that line again. The quality',
-             'of recipes and of smaller models is in the notebooks of `nbs/studies`.', '',
+             'of recipes and of smaller models is in the notebooks of `nbs/studies`. The field `trace` of a result',
+             'says how it was measured. `python benchmarks/traces.py` lists results whose code has changed since.', '',
              '| what | result | note | command |', '|---|---|---|---|']
     for name, command in COMMANDS.items():
         path = FOLDER/'results'/f'{name}.json'
@@ -106,6 +131,7 @@ def main():
         script, *options = COMMANDS[name]
         subprocess.run([sys.executable, str(FOLDER/script), *options], check=True)
     write_table()
+    warn_of_changes()
 
 
 if __name__ == '__main__': main()

@@ -3,14 +3,16 @@ import json
 import re
 from pathlib import Path
 
-EXPECTED = 50 # Notebooks in nbs/ and its subfolders; change it when one is added or removed
+EXPECTED = 51 # Notebooks in nbs/ and its subfolders; change it when one is added or removed
 ROOT = Path(__file__).parents[1]
+QUICKSTART = '00_quickstart' # Before the reading order: it exports nothing and shares its number with 00_core
 
 
 def find_notebooks():
-    "Return all notebooks, numbered ones first, and refuse a surprising number of them."
+    "Return all notebooks, the quickstart first, then by number, and refuse a surprising number of them."
     found = [path for path in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in path.parts]
-    notebooks = sorted((path.relative_to(ROOT) for path in found), key=lambda path: (path.name, str(path)))
+    in_order = sorted(found, key=lambda path: (path.stem != QUICKSTART, path.name, str(path)))
+    notebooks = [path.relative_to(ROOT) for path in in_order]
     assert len(notebooks) == EXPECTED, f'{len(notebooks)} notebooks found, {EXPECTED} expected (tools/notebooks.py)'
     return notebooks
 

@@ -1,8 +1,8 @@
-"Draw the pictures of README and documentation into nbs/images (`make pictures`); needs runs/demo."
+"Draw the plots of README and documentation into nbs/images, from the committed results (`make pictures`)."
 import ast
 import json
-import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -11,9 +11,6 @@ import numpy as np
 import seaborn as sns
 from matplotlib.patches import FancyBboxPatch
 from notebooks import find_notebooks, module_of
-
-sys.path.insert(0, 'benchmarks')
-from tab import BACK, opened
 
 matplotlib.use('Agg')
 IMAGES = Path('nbs/images')
@@ -28,40 +25,103 @@ def save(fig, name):
     plt.close(fig)
 
 
-def draw_page(query='heart infected by tb', run=Path('runs/demo')):
-    "Take a screenshot of the search page in Chromium."
-    with opened(run/'site', viewport=dict(width=900, height=640)) as tab:
-        tab.evaluate(BACK, [query])
-        tab.wait_for_timeout(500)
-        tab.screenshot(path=IMAGES/'page.png')
+METRIC = 'Recall@5'
+PANELS = ( # Run, test set and title of each panel
+    ('full', 'eval queries', 'ICD-10-CM:\nexpert wordings'),
+    ('full', 'held-out titles', 'ICD-10-CM:\nheld-out titles'),
+    ('full', 'held-out queries', 'ICD-10-CM:\nheld-out queries'),
+    ('mdi', 'eval queries', 'icons:\naliases'),
+)
+RESULTS = dict(full='data/icd10cm/results/full.json', mdi='data/mdi/results.json')
+STEPS = { # System, what it adds to the one before, and the color of the bar
+    'base': ('base model', '#9fbdd6'),
+    'fine-tuned INT8': ('+ fine-tuning', '#4a90c2'),
+    'shipped, vectors only': ('+ closed-catalog learning', '#e08b3e'),
+    'shipped': ('shipped: + BM25', '#0b5fa5'),
+}
+NO_ALTERNATIVE = ('BM25', 'base', 'shipped')
 
 
-def draw_before_after(metric='Recall@5'):
-    "Plot what keywords, the base model and the shipped search find in the full run."
-    evaluation = json.loads(Path('data/icd10cm/results/full.json').read_text())['evaluation']
-    systems = {
-        'BM25': ('keywords (BM25)', '#b0b0b0'),
-        'base': ('base model', '#7fa7c9'),
-        'shipped': ('this search', '#0b5fa5'),
-    }
-    test_sets = {'eval queries': 'wordings by experts', 'held-out titles': 'written queries, held-out titles'}
-    fig, ax = plt.subplots(figsize=(7.5, 2.6))
-    for i, (system, (label, color)) in enumerate(systems.items()):
-        results = [evaluation['results'][test_set][system] for test_set in test_sets]
-        values = np.array([100 * result['strict'][metric] for result in results])
-        low, high = np.array([[100 * end for end in result['interval'][metric]] for result in results]).T
-        y = np.arange(len(test_sets)) + (i-1) * .26
-        ax.barh(y, values, .25, color=color, label=label, xerr=[values-low, high-values], error_kw=dict(lw=1))
-        for value, position, end in zip(values, y, high, strict=True):
-            ax.text(end + .8, position, f'{value:.0f}%', va='center', fontsize=9)
-    labels = [f"{label}\n({evaluation['sizes'][test_set]:,})" for test_set, label in test_sets.items()]
-    n_titles = re.search(r'[0-9,]+', evaluation['corpus'])[0]
-    ax.set(yticks=range(len(test_sets)), yticklabels=labels, xlim=(0, 100))
-    ax.set_xlabel(f'right title among the first five of {n_titles} (%)')
-    ax.invert_yaxis()
-    ax.grid(axis='y')
-    ax.legend(loc='lower left', bbox_to_anchor=(0, 1), ncol=3, frameon=False)
-    save(fig, 'before_after.svg')
+def read_json(path): return json.loads(Path(path).read_text())
+
+
+def recall(result): return 100 * result['strict'][METRIC]
+
+
+def read_alternatives():
+    "Return what `benchmarks/peers.py` measured: run, test set, system to results; empty if it has not run."
+    measured = [read_json(path) for path in sorted(Path('benchmarks/results').glob('peers*.json'))]
+    return {found['run']: found['results'] for found in measured}
+
+
+def strongest_alternative(alternatives):
+    "Return the system with the best mean over the test sets of the full run; empty if none was measured."
+    test_sets = [test_set for run, test_set, _ in PANELS if run == 'full']
+    measured = alternatives.get('full', {})
+    if not measured: return ''
+    systems = [name for name in measured[test_sets[0]] if name not in NO_ALTERNATIVE]
+    return max(systems, key=partial(mean_recall, [measured[name] for name in test_sets]), default='')
+
+
+def mean_recall(results, system):
+    "Return the mean of a system over several test sets."
+    return np.mean([recall(found[system]) for found in results])
+
+
+def reference_bars(results, others, alternative):
+    "List the bars of other systems: label, start, end and color; the end is `None` if it was not measured."
+    bars = [('keywords (BM25)', 0, recall(results['BM25']), '#b0b0b0')]
+    if alternative:
+        end = recall(others[alternative]) if alternative in others else None
+        bars.append((alternative, 0, end, '#b0b0b0'))
+    return bars
+
+
+def step_bars(results):
+    "List the bars of the waterfall; the last one is the sum."
+    bars = []
+    before = 0
+    for system, (label, color) in STEPS.items():
+        after = recall(results[system])
+        start = 0 if system == 'shipped' else before
+        bars.append((label, start, after, color))
+        before = after
+    return bars
+
+
+def draw_waterfall():
+    "Plot what each part of the search adds on each test set, below keywords and the strongest alternative."
+    alternatives = read_alternatives()
+    alternative = strongest_alternative(alternatives)
+    fig, axes = plt.subplots(1, len(PANELS), figsize=(10, 2.7), sharex=True, sharey=True)
+    for ax, (run, test_set, title) in zip(axes, PANELS, strict=True):
+        evaluation = read_json(RESULTS[run])['evaluation']
+        others = alternatives.get(run, {}).get(test_set, {})
+        results = evaluation['results'][test_set]
+        bars = [*reference_bars(results, others, alternative), *step_bars(results)]
+        for place, bar in enumerate(bars): draw_bar(ax, place, *bar[1:])
+        ax.set_yticks(range(len(bars)), [label for label, *_ in bars])
+        ax.set_title(f"{title} ({evaluation['sizes'][test_set]:,})", fontsize=9.5)
+        ax.tick_params(labelsize=9)
+        ax.grid(visible=False, axis='y')
+    axes[0].set(xlim=(0, 100), xticks=(0, 25, 50, 75))
+    axes[0].invert_yaxis()
+    fig.supxlabel(f'{METRIC}: right title among the first five (%)', fontsize=9.5, y=-.04)
+    fig.subplots_adjust(wspace=.1)
+    save(fig, 'waterfall.svg')
+
+
+def draw_bar(ax, place, start, end, color):
+    "Draw one bar and its value; a step shows what it adds."
+    if end is None:
+        ax.text(2, place, 'not measured', va='center', fontsize=8.5, color=GRAY)
+        return
+    ax.barh(place, end - start, left=start, color=color, height=.72)
+    value = f'{end - start:+.1f}' if start else f'{end:.1f}'
+    style = dict(va='center', fontsize=8.5)
+    if max(start, end) < 80: ax.text(max(start, end) + 2, place, value, **style)
+    elif start: ax.text(min(start, end) - 2, place, value, ha='right', **style)
+    else: ax.text(end - 2, place, value, ha='right', color='white', **style)
 
 
 PIECES = {
@@ -129,7 +189,7 @@ def main():
     IMAGES.mkdir(exist_ok=True)
     sns.set_theme(style='whitegrid', palette='colorblind')
     plt.rcParams.update({'svg.fonttype': 'none', 'svg.hashsalt': 'embedding_search', 'font.family': 'sans-serif'})
-    drawings = dict(before_after=draw_before_after, pieces=draw_pieces, imports=draw_imports, page=draw_page)
+    drawings = dict(waterfall=draw_waterfall, pieces=draw_pieces, imports=draw_imports)
     for name in sys.argv[1:] or drawings: drawings[name]()
 
 

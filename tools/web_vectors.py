@@ -1,4 +1,4 @@
-"Write the results of Python's hashing, tokenizing, fusion and packing that the browser code must reproduce (web/test)."
+"Write the results of Python that the browser code must reproduce (web/test)."
 import base64
 import json
 from pathlib import Path
@@ -6,9 +6,18 @@ from pathlib import Path
 import numpy as np
 
 from embedding_search.data.catalog import norm
-from embedding_search.model.ngrams import hash_ngram, ngram_rows, plain_words
+from embedding_search.model.encoders import top_k
+from embedding_search.model.ngrams import NgramEncoder, hash_ngram, ngram_rows, plain_words
 from embedding_search.search.searcher import fuse
-from embedding_search.search.site import cut_titles, pack_catalog, pack_columns, site_order
+from embedding_search.search.site import (
+    cut_titles,
+    ngram_tiers,
+    pack_axes,
+    pack_catalog,
+    pack_columns,
+    pack_vectors,
+    site_order,
+)
 
 PATH = Path(__file__).parents[1] / 'web' / 'test' / 'vectors.json'
 TEXTS = [
@@ -62,6 +71,36 @@ def words_of(text):
     return [piece for piece in pieces[0] if piece not in separators]
 
 
+def nearest(vectors, axes, codes):
+    "Rank codes as the page does; the numbers of the best five."
+    return top_k(vectors @ (axes / 32767).T.astype(np.float32), codes.astype(np.float32), 5)[1].tolist()
+
+
+def tiers_case():
+    "Pack a small n-gram tier with its draft, and further axes; say what each tier finds."
+    rng = np.random.default_rng(0)
+    signs = np.array([[1]])
+    for _ in range(4): signs = np.kron(signs, [[1, 1], [1, -1]])
+    axes = (8192 * signs[:10]).astype(np.int16) # Orthogonal, and exact on every machine
+    codes = rng.integers(-30, 31, (40, 10)).astype(np.int8)
+    table = rng.integers(-4, 5, (64, 6)).astype(np.int8)
+    scale = 2. ** rng.integers(-2, 3, 64)
+    ngram = NgramEncoder(table, scale.astype(np.float32), axes[:6])
+    tiers, contents = ngram_tiers(ngram, codes[:, :6], draft_from=0)
+    contents |= dict(axes=pack_axes(axes), vectors_more=pack_vectors(codes[:, 6:]))
+    texts = [text for text in TEXTS if plain_words(text)]
+    whole = rng.integers(-5, 6, (len(texts), 16)).astype(np.float32)
+    whole /= np.linalg.norm(whole, axis=1, keepdims=True)
+    return dict(
+        files={name: base64.b64encode(content).decode() for name, content in contents.items()},
+        tiers={tier.entry['name']: nearest(tier.encode(texts), tier.axes, tier.codes) for tier in tiers},
+        texts=texts,
+        whole=whole.tolist(),
+        blend=dict(weight=ngram.weight, floor=ngram.floor, ceiling=ngram.ceiling),
+        blended=nearest(ngram.blend(whole, texts), axes, codes),
+    )
+
+
 def make_vectors():
     "Compute all cases."
     return dict(
@@ -74,6 +113,7 @@ def make_vectors():
         fusion=[fusion_case(*ranked, *settings) for ranked in RANKED for settings in SETTINGS],
         columns=column_case(),
         catalog=catalog_case(),
+        tiers=tiers_case(),
     )
 
 

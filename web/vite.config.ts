@@ -42,7 +42,12 @@ const page: UserConfig = {
     target: 'es2022',
     modulePreload: false,
     rolldownOptions: {
-      input: { page: 'index.html', 'embedding-search': 'src/embedding-search.ts', worker: 'src/worker/worker.ts' },
+      input: {
+        page: 'index.html',
+        'embedding-search': 'src/embedding-search.ts',
+        worker: 'src/worker/worker.ts',
+        encoder: 'src/worker/encoder.ts',
+      },
       preserveEntrySignatures: 'exports-only',
       output: {
         entryFileNames: '[name].js',

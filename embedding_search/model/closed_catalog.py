@@ -41,14 +41,14 @@ SCALE = 20 # Inverse temperature of the softmax
 PENALTY = .1 # Weight of the squared length of free vectors in the loss
 QUERY_LEVELS = 10 # Steps from zero to the largest value of a row; few steps compress well
 TITLE_LEVELS = 127 # The same for titles, which are not downloaded
-STEPS = 100 # Steps of an epoch at least; a small catalog is passed over several times
+STEPS = 50 # Steps of an epoch at least; a small catalog is passed over several times
 
 
 class ClosedCatalogSettings(SettingsTable):
     "Set how closed-catalog learning trains, and how its query encoder is used."
-    epochs: int = Field(5, ge=0, json_schema_extra=BASIC,
+    epochs: int = Field(8, ge=0, json_schema_extra=BASIC,
                         description='Epochs over the training queries; 0 turns closed-catalog learning off')
-    batch_size: int = Field(512, ge=2, description='Queries per step; their titles are negatives of each other')
+    batch_size: int = Field(1024, ge=2, description='Queries per step; their titles are negatives of each other')
     negatives: int = Field(2048, ge=0, description='Further titles with queries that are negatives in each step')
     title_queries: float = Field(.1, ge=0, le=1, description='Titles that are added to a batch as queries for '
                                                               'themselves, relative to the batch size')

@@ -40,8 +40,9 @@ test('pins are read; a value that is no row is an error', () => {
 });
 
 test('a manifest of a newer format is refused', () => {
-  const manifest = { format: 1, version: 'v', files: {}, encoders: [] };
+  const manifest = { format: 2, version: 'v', files: {}, encoders: [] };
   expect(parseManifest(manifest)).toBe(manifest);
-  expect(() => parseManifest({ ...manifest, format: 2 })).toThrow('reload');
+  expect(() => parseManifest({ ...manifest, format: 3 })).toThrow('reload');
+  expect(() => parseManifest({ ...manifest, format: 1 })).toThrow('older than this page');
   expect(() => parseManifest([])).toThrow('no manifest');
 });

@@ -1,11 +1,12 @@
 const TYPES = new Map<unknown, string>([
   [Int8Array, 'i8'],
+  [Uint8Array, 'u8'],
   [Int16Array, 'i16'],
   [Uint32Array, 'u32'],
 ]);
 
 /** Pack numbers as the site does. */
-export function packColumns(columns: Record<string, Int8Array | Int16Array | Uint32Array>): ArrayBuffer {
+export function packColumns(columns: Record<string, Int8Array | Uint8Array | Int16Array | Uint32Array>): ArrayBuffer {
   const HEADER = 1024;
   let at = HEADER;
   const header: Record<string, unknown> = {};

@@ -33,7 +33,7 @@ function pack(text: string, size = 4): { file: SiteFile; served: Map<string, Uin
 function manifestOf(file: SiteFile): Manifest {
   const counts = { rows: 1, families: 1, categories: 1 };
   const search = { rrf_k: 10, keyword_weight: 0.2 };
-  return { format: 1, version: 'v', name: 'n', counts, files: { catalog: file }, vectors: null, encoders: [], search };
+  return { format: 2, version: 'v', name: 'n', counts, files: { catalog: file }, vectors: null, encoders: [], search };
 }
 
 function decode(content: ArrayBuffer): string {

@@ -261,7 +261,9 @@ export class EmbeddingSearch extends FormField {
     const before = this.results?.hits ?? [];
     const isSame = asked.query === this.#shown.query && asked.category === this.#shown.category;
     const isVersion = results.version === this.results?.version;
-    if (isSame && isVersion && before.length >= results.hits.length) results = this.#refresh(results, before);
+    const isStillThere = results.hits.some((hit) => hit.id === this.#read?.id);
+    const isRefresh = isSame && (isVersion || isStillThere) && before.length >= results.hits.length;
+    if (isRefresh) results = this.#refresh(results, before);
     else this.#forgetRows();
     this.results = results;
     this.#shown = asked;
@@ -271,9 +273,14 @@ export class EmbeddingSearch extends FormField {
     this.#timer = window.setTimeout(() => this.#settle(results), ANNOUNCE_AFTER);
   }
 
-  /** A better encoder has answered the same query: the row that somebody reads stays, and new ones are marked. */
+  /** The hit that somebody reads. */
+  get #read(): Hit | null {
+    return this.#activeRow?.hit ?? this.#underPointer;
+  }
+
+  /** Something better has answered the same query: the row that somebody reads stays, and new ones are marked. */
   #refresh(results: Results, before: Hit[]): Results {
-    const reading = this.#activeRow?.hit ?? this.#underPointer;
+    const reading = this.#read;
     const read = before.find((hit) => hit.family === reading?.family);
     const hits = read ? keepInPlace(results.hits, before, read.id) : results.hits;
     const wasRead = performance.now() - this.#shownAt > ANNOUNCE_AFTER;

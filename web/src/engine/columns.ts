@@ -54,6 +54,16 @@ export class Columns {
     return new TYPES[type](this.#buffer, at, length);
   }
 
+  has(name: string): boolean {
+    return this.#header.has(name);
+  }
+
+  uint8(name: string): Uint8Array {
+    const column = this.numbers(name);
+    if (column instanceof Uint8Array) return column;
+    throw new Corrupt(`column ${name} is not uint8`);
+  }
+
   int8(name: string): Int8Array {
     const column = this.numbers(name);
     if (column instanceof Int8Array) return column;

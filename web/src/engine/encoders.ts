@@ -1,5 +1,6 @@
 // Query encoders. Each turns a text into a vector in the space of the index.
 import { Columns } from './columns';
+import { refineCode, unpackDigits } from './digits';
 import { decodeObject } from './json';
 import { normalize } from './linear';
 import type { EncoderEntry } from './manifest';
@@ -11,7 +12,7 @@ const MAX_CHARS = 2000;
 /** Content of an encoder's files, by the names in the manifest. */
 export type EncoderFiles = Record<string, ArrayBuffer>;
 
-interface LoadOptions {
+export interface LoadOptions {
   base: string;
   threads: number;
 }
@@ -67,24 +68,29 @@ async function loadOnnx(files: EncoderFiles, entry: EncoderEntry, options: LoadO
   return { encode, release: () => session.release() };
 }
 
-/** Sums of learned vectors of n-grams: no graph, no tokenizer. */
+/** Codes of the table, with their finer digits if they are here. */
+function tableRows(columns: Columns, fine: ArrayBuffer | null): Int8Array {
+  const [buckets, width] = columns.numbers('shape');
+  const isSmall = columns.has('digits');
+  const rows = isSmall ? unpackDigits(columns.uint8('digits'), buckets * width) : columns.int8('rows');
+  if (!fine) return rows;
+  const digits = unpackDigits(new Columns(fine).uint8('digits'), rows.length);
+  return rows.map((code, i) => refineCode(code, digits[i]));
+}
+
+/** Sums of learned vectors of n-grams, on the first axes of the index: no graph, no tokenizer. */
 function loadTable(files: EncoderFiles): Promise<Encoder> {
   const columns = new Columns(files.table);
-  const [buckets, width, full] = columns.numbers('shape');
-  const rows = columns.int8('rows');
+  const [buckets, width] = columns.numbers('shape');
+  const rows = tableRows(columns, 'fine' in files ? files.fine : null);
   const scale = columns.numbers('scale');
-  const axes = columns.fractions('axes');
 
   function encode(text: string): Promise<Float32Array> {
     const sum = new Float32Array(width);
     for (const row of ngramRows(text.slice(0, MAX_CHARS), buckets)) {
       for (let d = 0, at = row * width; d < width; d++, at++) sum[d] += scale[row] * rows[at];
     }
-    const vector = new Float32Array(full);
-    for (let d = 0, at = 0; d < width; d++) {
-      for (let i = 0; i < full; i++, at++) vector[i] += sum[d] * axes[at];
-    }
-    return Promise.resolve(normalize(vector));
+    return Promise.resolve(normalize(sum));
   }
 
   return Promise.resolve({ encode });

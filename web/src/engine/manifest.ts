@@ -1,8 +1,8 @@
 // What `site.json` says: which files make up a version of the data.
 import { isObject } from './json';
 
-/** The newest format that this code reads. */
-export const FORMAT = 1;
+/** The format that this code reads. */
+export const FORMAT = 2;
 
 export interface Part {
   sha256: string;
@@ -32,6 +32,10 @@ export interface EncoderEntry {
   prompt: string;
   max_tokens: number;
   files: Record<string, string>;
+  /** Files of vectors that this encoder needs, in order. */
+  vectors: string[];
+  /** The encoder with coarser numbers that this one replaces. */
+  replaces?: string;
   join?: Blend;
 }
 
@@ -55,21 +59,24 @@ export interface Manifest {
   encoders: EncoderEntry[];
   search: FusionSettings;
   golden?: Record<string, GoldenQuery[]>;
+  /** What this version runs on, while a run is making better ones. */
+  live?: string;
   /** The best score that nearly all real queries reach, by encoder. */
   close?: Record<string, number | undefined>;
 }
 
 /** Check that `value` is a manifest that this code can read. */
 export function isManifest(value: unknown): value is Manifest {
-  if (!isObject(value) || typeof value.format !== 'number' || value.format > FORMAT) return false;
+  if (!isObject(value) || typeof value.format !== 'number' || value.format !== FORMAT) return false;
   return typeof value.version === 'string' && isObject(value.files) && Array.isArray(value.encoders);
 }
 
-/** Read a manifest. Throws if it is none, or newer than this code. */
+/** Read a manifest. Throws if it is none, or of another format than this code. */
 export function parseManifest(value: unknown): Manifest {
   if (isManifest(value)) return value;
-  const newer = isObject(value) && typeof value.format === 'number' && value.format > FORMAT;
-  throw new Error(newer ? 'this page is older than its data: reload it' : 'site.json is no manifest');
+  if (!isObject(value) || typeof value.format !== 'number') throw new Error('site.json is no manifest');
+  const isNewer = value.format > FORMAT;
+  throw new Error(isNewer ? 'this page is older than its data: reload it' : 'the data is older than this page');
 }
 
 /** A file that the manifest must have. */
@@ -84,9 +91,9 @@ export function keywordFiles(manifest: Manifest): SiteFile[] {
   return names.map((name) => fileNamed(manifest, name));
 }
 
-/** Files that an encoder needs, without the vectors. Throws if it belongs to another model than they do. */
-export function encoderFiles(manifest: Manifest, entry: EncoderEntry): SiteFile[] {
+/** Names of the files that an encoder needs. Throws if it belongs to another model than the vectors. */
+export function encoderFiles(manifest: Manifest, entry: EncoderEntry): string[] {
   if (entry.model_space !== manifest.vectors?.model_space)
     throw new Error(`encoder ${entry.name} and the vectors come from different models`);
-  return Object.values(entry.files).map((name) => fileNamed(manifest, name));
+  return [...Object.values(entry.files), ...entry.vectors];
 }

@@ -63,7 +63,7 @@ export interface Status {
   stored: boolean;
   /** Golden queries found of those expected, `40/40`. */
   selfTest?: string;
-  info?: { name: string; rows: number; families: number; categories: number };
+  info?: { name: string; rows: number; families: number; categories: number; live?: string };
 }
 
 export interface SearchOptions {
@@ -73,6 +73,8 @@ export interface SearchOptions {
   threads?: number;
   /** False: keywords only. */
   semantic?: boolean;
+  /** Minutes without a query after which the transformer gives its memory back, until the next query; 5. */
+  unloadAfter?: number;
   /** False: no service worker, so no offline use. */
   serviceWorker?: boolean;
   onstatus?: (status: Status) => void;
@@ -127,7 +129,7 @@ export interface Search {
 
 /** A query encoder. A module of the site (`kind: "module"`) exports `load(files, entry): Promise<Encoder>`. */
 export interface Encoder {
-  /** Vector of `text` in the space of the index. */
+  /** Vector of `text`: of the model, or, for a table, on the first axes of the index. */
   encode: (text: string) => Promise<Float32Array>;
   release?: () => unknown;
 }

@@ -1,6 +1,7 @@
 // The page around the element: the catalog's name, deep links, what a pick does, and the switch of the log.
 import '../embedding-search';
 import './page.css';
+import { followRun } from './live';
 
 const LINK_AFTER = 400;
 const TOAST_TIME = 2600;
@@ -40,6 +41,8 @@ element.addEventListener('status', ({ detail: { info } }) => {
   const families = info.families < info.rows ? ` in ${format(info.families)} families` : '';
   byId('about').textContent = `${info.name} · ${format(info.rows)} entries${families}, searched on your device.`;
 });
+
+followRun(element, byId('live'));
 
 // A pick opens the entry if there is a link to it; else it copies the id.
 

@@ -8,6 +8,7 @@ import type {
   Calls,
   DownloadReport,
   FromWorker,
+  StartOptions,
   ToServiceWorker,
   ToWorker,
 } from './protocol';
@@ -31,7 +32,7 @@ export const FIRST_STATUS: Status = {
 
 /** Start a search; resolves when it can answer, at first by keywords. */
 export async function createSearch(options: SearchOptions = {}): Promise<Search> {
-  const { base = './', threads = 1, semantic = true, serviceWorker = true, onstatus } = options;
+  const { base = './', threads = 1, semantic = true, unloadAfter = 5, serviceWorker = true, onstatus } = options;
   if (!('DecompressionStream' in globalThis)) {
     const problem = reportProblem('browser');
     onstatus?.({ ...FIRST_STATUS, state: 'error', ...problem });
@@ -40,7 +41,7 @@ export async function createSearch(options: SearchOptions = {}): Promise<Search>
   const root = new URL(base.endsWith('/') ? base : `${base}/`, document.baseURI).href;
   const search = new SearchClient(root, onstatus);
   if (serviceWorker) search.register();
-  await search.start(threads, semantic);
+  await search.start({ base: root, threads, semantic, unloadAfter: unloadAfter * 60_000 });
   return search;
 }
 
@@ -83,11 +84,11 @@ class SearchClient implements Search {
   }
 
   /** Start the worker; resolves when it has a catalog. */
-  start(threads: number, semantic: boolean): Promise<void> {
+  start(options: StartOptions): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#resolveStart = resolve;
       this.#rejectStart = reject;
-      this.#post({ type: 'start', options: { base: this.#base, threads, semantic } });
+      this.#post({ type: 'start', options });
     });
   }
 

@@ -1,5 +1,6 @@
 // Messages between the page, its worker and the service worker.
-import type { SiteFile } from '../engine/manifest';
+import type { EncoderFiles, LoadOptions } from '../engine/encoders';
+import type { EncoderEntry, SiteFile } from '../engine/manifest';
 import type { Question } from '../engine/ranking';
 import type { Hit, LogEvent, Results, Status } from '../engine/types';
 
@@ -7,6 +8,8 @@ export interface StartOptions {
   base: string;
   threads: number;
   semantic: boolean;
+  /** Milliseconds without a query after which the transformer is unloaded. */
+  unloadAfter: number;
 }
 
 /** What a page can ask its worker, and what it gets. */
@@ -23,9 +26,18 @@ export interface Calls {
 export type CallName = keyof Calls;
 export type Answer = Calls[CallName]['answer'];
 
-type CallMessage = { [Name in CallName]: { type: Name; id: number; ask: Calls[Name]['ask'] } }[CallName];
+type CallMessage = {
+  [Name in CallName]: { type: Name; id: number; ask: Calls[Name]['ask'] };
+}[CallName];
 
 export type ToWorker = { type: 'start'; options: StartOptions } | { type: 'cancel'; id: number } | CallMessage;
+
+/** What the search worker asks the worker of an encoder. */
+export type ToEncoder =
+  { type: 'load'; files: EncoderFiles; entry: EncoderEntry; options: LoadOptions } | { type: 'encode'; text: string };
+
+export type FromEncoder =
+  { type: 'loaded' } | { type: 'encoded'; vector: Float32Array } | { type: 'failed'; message: string };
 
 /** A download that the service worker is to do; it reports to `port`. */
 export interface BackgroundDownload {

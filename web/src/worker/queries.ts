@@ -28,6 +28,7 @@ export class QueryQueue {
   }
 
   add(id: number, question: Question): void {
+    this.#session.touch();
     this.#waiting.set(id, question);
     void this.#runNext();
   }

@@ -3,7 +3,7 @@
 import { Catalog } from '../engine/catalog';
 import { Columns } from '../engine/columns';
 import { readFile, removeUnused } from '../engine/download';
-import { loadEncoder } from '../engine/encoders';
+import { loadEncoder, type LoadOptions } from '../engine/encoders';
 import { causeOf, Corrupt, Unreachable } from '../engine/errors';
 import { Keywords } from '../engine/keywords';
 import { blend, truncate } from '../engine/linear';
@@ -24,6 +24,7 @@ import type { Encoder, Status } from '../engine/types';
 import { Vectors } from '../engine/vectors';
 import { downloadHere, downloadInBackground } from './background';
 import type { BackgroundDownload, StartOptions } from './protocol';
+import { loadInWorker } from './remote';
 
 const RETRY = 5000;
 const LONGEST_WAIT = 60_000;
@@ -41,6 +42,8 @@ export interface Version {
   index: Index;
   /** Encoders in order of the manifest; the last one answers. */
   encoders: NamedEncoder[];
+  /** Files of vectors that are in the index. */
+  added: Set<string>;
 }
 
 export interface SessionEvents {
@@ -78,6 +81,8 @@ export class Session {
     stored: true,
   };
   #isUpdating = false;
+  #isAsleep = false;
+  #sleepTimer = 0;
 
   constructor(store: Store, options: StartOptions, events: SessionEvents) {
     this.store = store;
@@ -210,6 +215,7 @@ export class Session {
       manifest,
       index: { catalog, keywords, vectors: null, texts, pins, fusion: manifest.search, close: manifest.close ?? {} },
       encoders: [],
+      added: new Set(),
     };
   }
 
@@ -217,10 +223,9 @@ export class Session {
   async #addEncoders(version: Version): Promise<string[]> {
     const faults: string[] = [];
     for (const entry of version.manifest.encoders) {
-      if (version.encoders.some(({ name }) => name === entry.name)) continue;
+      if (isThere(version, entry.name)) continue;
       try {
-        const files = [...encoderFiles(version.manifest, entry), fileNamed(version.manifest, 'vectors')];
-        await this.#download(files, true);
+        await this.#download(missingFiles(version, entry), true);
         await this.#addEncoder(version, entry);
         if (version === this.version) this.#use(version, { tier: entry.name });
       } catch (error) {
@@ -232,26 +237,39 @@ export class Session {
   }
 
   async #addEncoder(version: Version, entry: EncoderEntry): Promise<void> {
-    const { manifest, index, encoders } = version;
+    const { manifest, encoders } = version;
     const contents = Object.entries(entry.files).map(async ([name, file]): Promise<[string, ArrayBuffer]> => {
       return [name, await this.#read(manifest, file)];
     });
     const files = Object.fromEntries(await Promise.all(contents));
-    index.vectors ??= new Vectors(new Columns(await this.#read(manifest, 'vectors')));
-    const { full } = index.vectors;
+    const vectors = await this.#addVectors(version, entry);
     const threads = crossOriginIsolated ? this.#options.threads : 1;
-    const loaded = await loadEncoder(files, entry, { base: this.#options.base, threads });
+    const options: LoadOptions = { base: this.#options.base, threads };
+    const loaded = await (entry.kind === 'onnx' ? loadInWorker : loadEncoder)(files, entry, options);
     const { join } = entry;
     const partner = join && encoders.find(({ name }) => name === join.with);
 
     async function encode(text: string): Promise<Float32Array> {
-      const vector = truncate(await loaded.encode(text), full);
+      const encoded = await loaded.encode(text);
+      const vector = entry.kind === 'table' ? encoded : vectors.project(truncate(encoded, vectors.full));
       return partner ? blend(vector, await partner.encode(text), join) : vector;
     }
 
     const encoder: NamedEncoder = { name: entry.name, encode, release: loaded.release };
     await this.#testEncoder(version, encoder);
-    encoders.push(encoder);
+    version.encoders = [...encoders.filter(({ name }) => name !== entry.replaces), encoder];
+  }
+
+  /** Add the files of vectors that an encoder needs, and that are not in the index yet. */
+  async #addVectors({ manifest, index, added }: Version, entry: EncoderEntry): Promise<Vectors> {
+    for (const file of entry.vectors.filter((name) => !added.has(name))) {
+      const columns = new Columns(await this.#read(manifest, file));
+      if (index.vectors) index.vectors.add(columns);
+      else index.vectors = new Vectors(columns);
+      added.add(file);
+    }
+    if (!index.vectors) throw new Error(`encoder ${entry.name} names no vectors`);
+    return index.vectors;
   }
 
   /** Golden queries of the build must give the build's results. */
@@ -275,8 +293,31 @@ export class Session {
     const previous = this.version;
     this.version = version;
     if (previous && previous !== version) setTimeout(() => release(previous), RELEASE_AFTER);
-    const info = { name: version.manifest.name, ...version.manifest.counts };
+    const { name, counts, live } = version.manifest;
+    const info = { name, ...counts, live };
     this.#setStatus({ version: version.manifest.version, info, stored: this.store.persistent, ...change });
+  }
+
+  /** A query has come: keep the best encoder for some minutes, or load it again. */
+  touch(): void {
+    clearTimeout(this.#sleepTimer);
+    this.#sleepTimer = setTimeout(() => this.#sleep(), this.#options.unloadAfter);
+    if (this.#isAsleep && !this.#isUpdating) void this.#wake();
+  }
+
+  /** Unload the best encoder if another one can answer, and if it need not be downloaded again. */
+  #sleep(): void {
+    const { version } = this;
+    if (!version || this.#isUpdating || version.encoders.length < 2 || !this.store.persistent) return;
+    version.encoders.pop()?.release?.();
+    this.#isAsleep = true;
+  }
+
+  /** Answer with the remaining encoder until the best one is loaded again. */
+  async #wake(): Promise<void> {
+    this.#isAsleep = false;
+    this.#setStatus({ tier: this.version?.encoders.at(-1)?.name ?? 'keyword', state: 'loading' });
+    await this.update();
   }
 
   /** Stop using the best encoder, which failed. */
@@ -285,6 +326,18 @@ export class Session {
     const tier = version.encoders.at(-1)?.name ?? 'keyword';
     this.#setStatus({ tier, state: 'degraded', ...reportProblem('tier', cause, tier) });
   }
+}
+
+/** Whether a version has an encoder, or the one that replaces it. */
+function isThere({ manifest, encoders }: Version, name: string): boolean {
+  const successors = manifest.encoders.filter(({ replaces }) => replaces === name).map((entry) => entry.name);
+  return encoders.some((encoder) => encoder.name === name || successors.includes(encoder.name));
+}
+
+/** Files that an encoder needs and that have not been read. */
+function missingFiles({ manifest, added }: Version, entry: EncoderEntry): SiteFile[] {
+  const names = encoderFiles(manifest, entry).filter((name) => !added.has(name));
+  return names.map((name) => fileNamed(manifest, name));
 }
 
 function release({ encoders }: Version): void {
