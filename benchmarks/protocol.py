@@ -23,7 +23,13 @@ from embedding_search.evaluation.report import markdown_table
 
 MEASURES = ('data/icd10cm/targets.toml', 'embedding_search/evaluation/gate.py')
 TARGETS = Path('data/icd10cm/targets.toml')
-LATER = {'runtime', 'tokenizer', 'graph', 'texts'} # Files of a site that a page without transformer does not need
+TRANSFORMER = {'runtime', 'tokenizer', 'graph', 'vectors_more', 'texts'} # Files of a site
+REFINEMENT = {'vectors_fine', 'table_fine'}
+PAGES = { # What a visitor has not downloaded yet
+    'MB until the page answers by meaning': TRANSFORMER | REFINEMENT,
+    'MB of the page without transformer': TRANSFORMER,
+    'MB of the whole page': set(),
+}
 
 
 class Value(NamedTuple):
@@ -45,12 +51,12 @@ def read_evaluation(path):
     return found.get('evaluation', found)
 
 
-def page_megabytes(run):
-    "Return MB (10^6 bytes) of a first visit to the page of a run without the transformer; None without a page."
+def page_megabytes(run, later):
+    "Return MB (10^6 bytes) of a first visit to the page of a run without the files `later`; None without a page."
     site = run/'site'
     if not (site/'site.json').exists(): return None
     files = json.loads((site/'site.json').read_text())['files']
-    data = [sum(part['size'] for part in files[name]['parts']) for name in files.keys() - LATER]
+    data = [sum(part['size'] for part in files[name]['parts']) for name in files.keys() - later]
     page = [path for path in (*site.glob('*.*'), *(site/'assets').rglob('*.*')) if path.is_file()]
     return Value((sum(data) + sum(path.stat().st_size for path in page)) / 1e6)
 
@@ -97,7 +103,7 @@ def find_before(evaluation, before, target, system):
 def measure(target, run, evaluation):
     "Find the value of a target; None if it was not measured."
     if run is None: return None
-    if target['metric'] == 'MB of the page without transformer': return page_megabytes(run)
+    if target['metric'] in PAGES: return page_megabytes(run, PAGES[target['metric']])
     if target['metric'] == 'minutes of all stages': return stage_minutes(run)
     return find_value(evaluation, target, target.get('system', 'shipped')) if evaluation else None
 
