@@ -673,7 +673,7 @@ LABELS = dict(
     export='Preparing the model',
     closed_catalog='Learning from the training queries',
     evaluation='Measuring the search on test queries',
-    refit='Learning from the test queries too',
+    refit='Learning from the held-out queries too',
     index='Writing the search',
 )
 STEPS = { # Stage and its progress bar to a label; `{n}` is the length of the bar

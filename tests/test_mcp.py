@@ -34,7 +34,7 @@ def check(instructions, tools, found, entry, wrong):
     assert tools['search'].annotations.read_only_hint
     assert tools['search'].input_schema['required'] == ['query']
     ids = [hit['id'] for hit in found.structured_content['hits']]
-    assert len(ids) == 3 and ids[0] == 'lock-open' and all('lock' in id for id in ids)
+    assert ids == ['lock-open', 'camera-lock-open', 'file-lock-open']
     assert json.loads(found.content[0].text) == found.structured_content
     assert entry.structured_content['title'] == 'lock open'
     assert wrong.is_error
