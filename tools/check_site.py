@@ -86,7 +86,6 @@ class SiteCheck:
     def open(self, page):
         "Open a page at desktop width, remember its links, and look at it at phone width too."
         self.page = page
-        self.downloaded.clear()
         self.tab.set_viewport_size(DESKTOP)
         self.tab.goto(self.url + page)
         found = self.tab.evaluate(LINKS)
@@ -128,9 +127,16 @@ class SiteCheck:
         if not 0 < size <= MAX_DOWNLOAD: self.fault(f'live search: {size:,} bytes to download')
         return size
 
-    def loaded_early(self):
-        "List files of the live search that a page loaded before anybody asked for them."
-        return [url for url in self.downloaded if re.search('/icons/(data|assets|embedding-search)', url)]
+    def check_nothing_early(self):
+        "Open the front page in a new tab: what it loads before a click, and what no other page could still be loading."
+        self.page = ''
+        requested = []
+        tab = self.tab.context.new_page()
+        tab.on('request', lambda request: requested.append(request.url))
+        tab.goto(self.url, wait_until='networkidle')
+        tab.close()
+        for url in requested:
+            if re.search('/icons/(data|assets|embedding-search)', url): self.fault(f'loads {url} without a click')
 
 
 @contextmanager
@@ -138,7 +144,8 @@ def opened(folder):
     "Serve a folder, start Chromium, and yield a `SiteCheck`."
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGS)
-        check = SiteCheck(folder, browser.new_page(viewport=DESKTOP, service_workers='block'))
+        context = browser.new_context(viewport=DESKTOP, service_workers='block')
+        check = SiteCheck(folder, context.new_page())
         yield check
         browser.close()
         check.server.shutdown()
@@ -147,10 +154,9 @@ def opened(folder):
 def check_site(folder=SITE):
     "Return the faults of a site, the number of its pages and links, and the download of its live search in bytes."
     with opened(folder) as check:
-        for page in check.pages():
-            check.open(page)
-            if page == '': check.faults += [f'front page: loads {url} without a click' for url in check.loaded_early()]
+        for page in check.pages(): check.open(page)
         check.check_links()
+        check.check_nothing_early()
         size = check.check_live_search()
     return check.faults, len(check.links), sum(map(len, check.links.values())), size
 

@@ -22,3 +22,5 @@ async function answer(message: ToEncoder): Promise<FromEncoder> {
 }
 
 onmessage = async ({ data }: MessageEvent<ToEncoder>) => postMessage(await answer(data));
+const started: FromEncoder = { type: 'started' };
+postMessage(started);

@@ -37,7 +37,10 @@ export type ToEncoder =
   { type: 'load'; files: EncoderFiles; entry: EncoderEntry; options: LoadOptions } | { type: 'encode'; text: string };
 
 export type FromEncoder =
-  { type: 'loaded' } | { type: 'encoded'; vector: Float32Array } | { type: 'failed'; message: string };
+  | { type: 'started' }
+  | { type: 'loaded' }
+  | { type: 'encoded'; vector: Float32Array }
+  | { type: 'failed'; message: string };
 
 /** A download that the service worker is to do; it reports to `port`. */
 export interface BackgroundDownload {

@@ -4,13 +4,41 @@ import type { EncoderEntry } from '../engine/manifest';
 import type { Encoder } from '../engine/types';
 import type { FromEncoder, ToEncoder } from './protocol';
 
+/** Milliseconds until a worker that has not started counts as broken. */
+const START_LIMIT = 15_000;
+
+/** Start the worker of an encoder; null if it does not start. */
+function startWorker(base: string): Promise<Worker | null> {
+  return new Promise((resolve) => {
+    const worker = new Worker(new URL('encoder.js', base), { type: 'module' });
+
+    function giveUp(): void {
+      worker.terminate();
+      resolve(null);
+    }
+
+    const timer = setTimeout(giveUp, START_LIMIT);
+    worker.onerror = giveUp;
+    worker.onmessage = () => {
+      clearTimeout(timer);
+      resolve(worker);
+    };
+  });
+}
+
 /** Load an encoder in its own worker, or here in a browser where workers have no workers. */
 export async function loadInWorker(files: EncoderFiles, entry: EncoderEntry, options: LoadOptions): Promise<Encoder> {
-  if (!('Worker' in globalThis)) return loadEncoder(files, entry, options);
-  const worker = new Worker(new URL('encoder.js', options.base), {
-    type: 'module',
-  });
+  const worker = 'Worker' in globalThis ? await startWorker(options.base) : null;
+  if (!worker) return loadEncoder(files, entry, options);
+  return loadInto(worker, files, entry, options);
+}
 
+async function loadInto(
+  worker: Worker,
+  files: EncoderFiles,
+  entry: EncoderEntry,
+  options: LoadOptions,
+): Promise<Encoder> {
   /** Ask one thing; the next one is asked only after the answer. */
   function ask(message: ToEncoder, transfer: Transferable[] = []): Promise<FromEncoder> {
     return new Promise((resolve, reject) => {
