@@ -172,7 +172,6 @@ def test_post_to_the_root_embeds_as_text_embeddings_inference_does(web):
     assert web.json('/', dict(inputs='new clutch', truncate=True, normalize=True)) == vectors[:1]
     error = web.json('/', dict(inputs=[]))
     assert error == dict(error='no texts to embed', error_type='Validation')
-    assert web.call('/', json.dumps(dict(inputs='x', truncation_direction='left')).encode()).status == 422
     assert b'<input' in web.get('/')
 
 
@@ -241,8 +240,11 @@ def test_a_vector_does_not_depend_on_other_texts(web):
     ('/nowhere', b'{}', 404, 'Not Found'),
     ('/events', b'{"query": "x", "shown": []}', 422, 'session'),
     ('/events', b'{"query": "x", "shown": [], "session": ""}', 422, 'session'),
+    ('/events', json.dumps(dict(query='x', shown=['x' * 201], session='a')).encode(), 422, 'at most 200'),
+    ('/embed', b'{"inputs": "x", "normalize": false}', 422, 'normalize'),
+    ('/embed', b'{"inputs": "x", "truncation_direction": "left"}', 422, 'truncation_direction'),
 ], ids=['large body', 'many texts', 'long query', 'half JSON', 'not UTF-8', 'unknown path', 'no session',
-        'empty session'])
+        'empty session', 'long id', 'not normalized', 'cut at the start'])
 def test_errors_say_what_is_wrong(web, path, data, status, message):
     answer = web.call(path, data)
     error = json.loads(answer.body)['error']

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import COMMAND, cli, write_csv
 
+from embedding_search.core import InputError
 from embedding_search.data.records import read_jsonl
 from embedding_search.model.encoders import OnnxEncoder
 from embedding_search.model.title_vectors import TitleVectors
@@ -328,6 +329,40 @@ def test_a_damaged_version_can_be_replaced(copy, run):
 def test_two_builds_at_once_are_refused(copy, run):
     with Store(copy).lock('build'):
         assert 'another build is running' in output('index', 'build', '--run', run, '--store', copy, code=2)
+
+
+def test_a_lock_is_held_once(copy):
+    versions = Store(copy)
+    with versions.lock() as held, versions.lock(wait=False) as held_twice: assert (held, held_twice) == (True, False)
+    with versions.lock(wait=False) as held: assert held
+
+
+def test_versions_that_do_not_exist(run, tmp_path):
+    with pytest.raises(InputError, match='no index store here'): Store(tmp_path / 'none')
+    versions = Store(tmp_path / 's', create=True)
+    assert (versions.versions(), versions.active()) == ([], None)
+    with pytest.raises(InputError, match='no version is active'): versions.find()
+    with pytest.raises(InputError, match="no versions are called '7'"): versions.find('7')
+    with pytest.raises(InputError, match='no rows'): versions.build([], {}, run / 'model')
+
+
+def test_verify_finds_a_changed_file(copy):
+    versions = Store(copy)
+    path = copy / 'versions' / versions.find('2')['name'] / 'scale.npy'
+    content = path.read_bytes()
+    path.unlink() # The store shares its files with other tests
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert versions.verify('1')['number'] == 1
+    with pytest.raises(InputError, match='index build --full --run RUN --store'): versions.verify('2')
+    path.write_bytes(content[:-1])
+    with pytest.raises(InputError, match='bytes instead of'): versions.searcher('2')
+
+
+def test_activation_without_a_comparison(copy):
+    versions = Store(copy)
+    assert versions.activate('1').endswith('is already active')
+    nothing_known = [dict(query='new tires', ids=['none'])]
+    assert 'not checked: no golden query has an entry' in versions.activate('2', golden=nothing_known)
 
 
 # A process that imports once and then forks a child for every crash. The child is killed by SIGKILL at its n-th

@@ -58,15 +58,23 @@ def training_set(
     groups = list(groups)
     rng.shuffle(groups)
     negatives = [group.get('negatives') or [] for group in groups]
-    pool = list(chain.from_iterable(negatives))
     n = max(map(len, negatives), default=0)
-    if n: negatives = [[*ids, *rng.choices(pool, k=n)][:n] for ids in negatives]
+    pool = [*chain.from_iterable(negatives), *(group['id'] for group in groups)]
+    if n: negatives = [_fill_up(ids, group['id'], pool, n, title, rng) for group, ids in zip(groups, negatives, strict=True)]
     columns = dict(
         anchor=[group['query'] for group in groups],
         positive=[title[group['id']] for group in groups],
     )
     for i in range(n): columns[f'negative_{i + 1}'] = [title[ids[i]] for ids in negatives]
     return Dataset.from_dict(columns)
+
+
+def _fill_up(ids, own, pool, n, title, rng):
+    "Add random ids from `pool` whose title is not that of `own`, up to `n` in all."
+    if len(ids) >= n: return ids[:n]
+    drawn = rng.choices(pool, k=n + 20) # More than enough: few have the title of `own`
+    others = [id for id in drawn if title[id] != title[own]]
+    return [*ids, *others, *drawn][:n]
 
 # %% ../../nbs/model/16_training.ipynb #1a7dc253
 def size_warnings(

@@ -560,7 +560,7 @@ def check_port(
             raise InputError(f'{host}:{port} {problem}; {stop}choose another --port or --host') from None
         return probe.getsockname()[1]
 
-
+# %% ../../nbs/search/35_service.ipynb #439ff020
 def check_start(
     run: str | Path | None, # Finished run
     store: str | Path | None, # Index store

@@ -127,13 +127,9 @@ def pack_columns(
         offset += -offset % 8
         header[name]['at'] = offset
         offset += len(body)
-    packed = bytearray(offset)
     head = json.dumps(header).encode()
-    packed[:4] = struct.pack('<I', len(head))
-    packed[4:4 + len(head)] = head
-    for name, body in bodies.items():
-        start = header[name]['at']
-        packed[start:start + len(body)] = body
+    packed = bytearray(struct.pack('<I', len(head)) + head)
+    for name, body in bodies.items(): packed += bytes(header[name]['at'] - len(packed)) + body
     return bytes(packed)
 
 # %% ../../nbs/search/28_site.ipynb #ec533546
@@ -238,7 +234,7 @@ def split_codes(
     coarse = np.rint(codes / 3).astype(np.int8)
     return coarse, codes - 3*coarse
 
-
+# %% ../../nbs/search/28_site.ipynb #b12eb90b
 def pack_digits(
     digits: np.ndarray, # Numbers from -1 to 1
 ) -> np.ndarray: # uint8, five digits each
@@ -293,7 +289,7 @@ def write_parts(
         parts.append(dict(sha256=sha256, size=len(packed)))
     return dict(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), parts=parts)
 
-
+# %% ../../nbs/search/28_site.ipynb #60a9b92b
 def _known_file(sha256, folder):
     "Find a file in the manifest of a site; `None` if it is not there, or if a part is missing or damaged."
     site = folder.parent / 'site.json'
@@ -413,7 +409,7 @@ def pinned_rows(
     number = {row['id']: n for n, row in enumerate(rows)}
     return {norm(pin['query']): number[pin['id']] for pin in pins if pin['id'] in number}
 
-# %% ../../nbs/search/28_site.ipynb #13400001
+
 def detail_lines(
     rows: list[dict], # Catalog rows
     columns: Iterable[str] = ('text',), # Columns to join
@@ -573,7 +569,7 @@ def close_score(
     scores, _ = _nearest(tier, queries, 1)
     return round(float(np.quantile(scores[:, 0], share)), 3)
 
-
+# %% ../../nbs/search/28_site.ipynb #1c527bd7
 def _nearest(tier, queries, k):
     "Score families as the page does; scores and numbers of the best `k`."
     vectors = tier.encode(queries, 'query')[:, :tier.axes.shape[1]] @ (tier.axes/32767).T.astype(np.float32)
