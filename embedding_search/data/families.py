@@ -54,13 +54,11 @@ def _span_bounds(lengths):
     "Yield titles, starts and size of all spans of one size, for titles of these lengths."
     for size in range(lengths.max()):
         titles = np.flatnonzero(lengths > size)
-        if not 0 < size <= MAX_SPAN: # only at the end of the title
-            yield titles, lengths[titles] - size, size
-            continue
-        spans_per_title = lengths[titles] - size + 1
-        owner = np.repeat(titles, spans_per_title)
-        first = np.repeat(np.cumsum(spans_per_title) - spans_per_title, spans_per_title)
-        yield owner, np.arange(len(owner)) - first, size
+        anywhere = 0 < size <= MAX_SPAN # otherwise only at the end of the title
+        n_spans = lengths[titles] - size + 1 if anywhere else np.ones_like(titles)
+        owner = np.repeat(titles, n_spans)
+        words_after = np.arange(len(owner)) - np.repeat(np.cumsum(n_spans) - n_spans, n_spans)
+        yield owner, lengths[owner] - size - words_after, size
 
 # %% ../../nbs/data/04_families.ipynb #e8120a7c
 BASE = 0x9E3779B97F4A7C15 # Odd, so that it can be inverted modulo 2^64
@@ -120,20 +118,17 @@ def _spans(titles, categories):
 
 # %% ../../nbs/data/04_families.ipynb #d29c71e0
 def _substitutions(spans):
-    "Find pairs of spans with one context."
+    "Find pairs of spans with one context; int `(2, pairs)`."
     shared = np.flatnonzero(spans['crowd'] > 1)
     order = shared[np.lexsort((spans['filler'][shared], spans['context'][shared]))]
     context = spans['context'][order]
-    a = [shared[:0]]
-    b = [shared[:0]]
+    pairs = [np.empty((2, 0), int)]
     for distance in range(1, spans['crowd'].max(initial=1)):
         left = np.flatnonzero(context[distance:] == context[:-distance])
-        one, other = order[left], order[left + distance]
-        first_differs = spans['first'][one] != spans['first'][other]
-        last_differs = spans['last'][one] != spans['last'][other]
-        a.append(one[first_differs & last_differs])
-        b.append(other[first_differs & last_differs])
-    return np.concatenate(a), np.concatenate(b)
+        pair = np.stack([order[left], order[left + distance]])
+        first, last = spans['first'][pair], spans['last'][pair]
+        pairs.append(pair[:, (first[0] != first[1]) & (last[0] != last[1])])
+    return np.concatenate(pairs, 1)
 
 # %% ../../nbs/data/04_families.ipynb #887d863e
 def _pair(key, a, b):
@@ -172,10 +167,10 @@ def _is_known(a, b, support, support_of):
 def _is_composite(a, b, support, support_of):
     "Whether the pair consists of two pairs that are at least as frequent."
     cuts = list(product(range(len(a) + 1), range(len(b) + 1)))
-    for i, j in cuts[1:-1]:
-        head_known = _is_known(a[:i], b[:j], support, support_of)
-        if head_known and _is_known(a[i:], b[j:], support, support_of): return True
-    return False
+    return any(
+        _is_known(a[:i], b[:j], support, support_of) and _is_known(a[i:], b[j:], support, support_of)
+        for i, j in cuts[1:-1]
+    )
 
 # %% ../../nbs/data/04_families.ipynb #db58e875
 JOIN_RATE = .7
@@ -189,8 +184,8 @@ def _joining(slots, evidence):
     twins = defaultdict(dict)
     for row in evidence:
         for member, filler, share in ((row['a'], row['b'], row['share_a']), (row['b'], row['a'], row['share_b'])):
-            if share < JOIN_RATE or member not in slot_of or filler in slot_of[member]: continue
-            twins[member][filler] = row
+            is_new = member in slot_of and filler not in slot_of[member]
+            if is_new and share >= JOIN_RATE: twins[member][filler] = row
     for member in sorted(slot_of):
         for filler, row in twins[member].items():
             if all(filler in twins[other] for other in slot_of[member]): yield filler, row
@@ -303,10 +298,8 @@ def accept(self: SlotDiscovery,
     known = self.pairs[placed]
     slots = self.slots[placed]
     evidence = [row for row in evidence if self.is_allowed(row['a'][0]) and self.is_allowed(row['b'][0])]
-    new = []
-    for row in evidence:
-        if row['pair'] in known or _fillers(row) in self.accepted_anywhere: continue
-        if self.is_closed(row, support_of): new.append(row)
+    unknown = [row for row in evidence if row['pair'] not in known and _fillers(row) not in self.accepted_anywhere]
+    new = [row for row in unknown if self.is_closed(row, support_of)]
     new = [row for row in new if row['support'] >= new[0]['support'] / 10]
     slots += [(row['a'], row['b']) for row in new if row['a'][0] and row['b'][0]]
     joined = [(filler[0], row) for filler, row in _joining(slots, evidence) if filler[0] and row['pair'] not in known]
@@ -316,8 +309,7 @@ def accept(self: SlotDiscovery,
         self.neutral.update(filler for filler, _ in joined)
         self.accepted_anywhere.update(map(_fillers, added.values()))
     known.update(added)
-    for row in added.values():
-        self.found.append((self.wording(*row['a']), self.wording(*row['b']), row['support']))
+    self.found += [(self.wording(*row['a']), self.wording(*row['b']), row['support']) for row in added.values()]
     return len(added)
 
 # %% ../../nbs/data/04_families.ipynb #106150a0

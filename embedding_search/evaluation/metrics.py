@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import accumulate, product
 
 import numpy as np
 
@@ -22,14 +23,12 @@ def relevant_ranks(
     "Rank the correct answers. Raises `ValueError` if a score is NaN."
     scores = np.asarray(scores)
     if np.isnan(scores).any(): raise ValueError('scores contain NaN, which would count as a perfect rank')
-    targets = scores[np.unique(np.asarray(relevant, dtype=int))]
-    found = np.sort(targets[targets > -np.inf])[::-1]
-    ranks = np.array([1. + np.count_nonzero(scores > target) for target in found])
-    if len(ranks):
-        order = np.arange(len(ranks))
-        ranks = np.maximum.accumulate(ranks - order) + order # Equal ranks become consecutive ones
-    not_found = max(len(targets), 1) - len(ranks)
-    return np.concatenate([ranks, np.full(not_found, np.inf)])
+    relevant = np.unique(np.asarray(relevant, dtype=int))
+    if not len(relevant): return np.array([np.inf])
+    correct = np.sort(scores[relevant])[::-1]
+    wrong = np.delete(scores, relevant)
+    ranks = [i + np.count_nonzero(wrong > score) for i, score in enumerate(correct, 1)]
+    return np.where(correct > -np.inf, ranks, np.inf)
 
 # %% ../../nbs/evaluation/07_metrics.ipynb #1afaa7e0
 def best_ranks(
@@ -132,28 +131,25 @@ def slice_tokens(
     words = (word.strip("'") for word in re.findall(r"[\w'/]+", text.casefold()))
     return [word for word in words if word]
 
-# %% ../../nbs/evaluation/07_metrics.ipynb #fc66c40e
+# %% ../../nbs/evaluation/07_metrics.ipynb #710db6f4
 class Vocabulary(frozenset):
     "Hold known words and their prefixes."
     @cached_property
     def prefixes(self) -> frozenset[str]:
         prefixes = set()
-        for word in self: prefixes.update(word[:n] for n in range(1, len(word) + 1))
+        for word in self: prefixes.update(accumulate(word))
         return frozenset(prefixes)
 
-# %% ../../nbs/evaluation/07_metrics.ipynb #710db6f4
+
 def vocabulary(
     titles: Iterable[str], # Catalog titles
     queries: Iterable[str] = (), # Training queries; never queries of a test set
     min_count: int = 3, # Occurrences in `queries` that make a word known
 ) -> Vocabulary: # Case-folded words
     "Collect the words of titles and the frequent words of queries."
-    known = set()
-    for title in titles: known.update(slice_tokens(title))
-    counts = Counter()
-    for query in queries: counts.update(slice_tokens(query))
-    known.update(word for word, n in counts.items() if n >= min_count)
-    return Vocabulary(known)
+    in_titles = slice_tokens(' '.join(titles))
+    counts = Counter(slice_tokens(' '.join(queries)))
+    return Vocabulary([*in_titles, *(word for word, n in counts.items() if n >= min_count)])
 
 # %% ../../nbs/evaluation/07_metrics.ipynb #76fef388
 STOP = frozenset(re.findall(r'\w+', """
@@ -162,15 +158,6 @@ STOP = frozenset(re.findall(r'\w+', """
     to too two up us via was we were when which who why with you your
 """))
 
-# %% ../../nbs/evaluation/07_metrics.ipynb #6ba8e6d2
-def _is_short(word: str, vocabulary: set[str], stop: frozenset[str]) -> bool:
-    "Say whether a word looks abbreviated."
-    letters = sum(map(str.isalpha, word))
-    digits = any(map(str.isdigit, word))
-    if '/' in word or (letters and digits): return True
-    if not letters or word in stop: return False
-    return letters <= 3 or word not in vocabulary
-
 
 def is_shorthand(
     query: str, # Search text
@@ -178,7 +165,12 @@ def is_shorthand(
     stop: frozenset[str] = STOP, # Short words that are no abbreviations
 ) -> bool: # True if any word looks abbreviated
     "Say whether a query is written in shorthand."
-    return any(_is_short(word, vocabulary, stop) for word in slice_tokens(query))
+    for word in slice_tokens(query):
+        letters = sum(map(str.isalpha, word))
+        has_digit = any(map(str.isdigit, word))
+        if '/' in word or (letters and has_digit): return True
+        if letters and word not in stop and (letters <= 3 or word not in vocabulary): return True
+    return False
 
 # %% ../../nbs/evaluation/07_metrics.ipynb #672277da
 def is_prefix(
@@ -207,6 +199,5 @@ def is_lay(
     "Say whether a query shares no word with its correct titles."
     asked = {word[:n_letters] for word in slice_tokens(query) if word not in stop}
     known = {word[:n_letters] for word in slice_tokens(' '.join(titles)) if word not in stop}
-    for word in asked:
-        if any(_same_word(word, other) for other in known): return False
-    return bool(asked)
+    shares_word = any(_same_word(a, b) for a, b in product(asked, known))
+    return bool(asked) and not shares_word
