@@ -1,4 +1,5 @@
 "The command line as a user meets it."
+import errno
 import json
 import os
 import re
@@ -9,8 +10,12 @@ import time
 
 import pytest
 from conftest import COMMAND, SMALL, cli, write_csv
+from typer.testing import CliRunner
 
+from embedding_search.cli import SIZES, app, error_message
+from embedding_search.core import InputError
 from embedding_search.pipeline import STAGES
+from embedding_search.settings import Settings, override_settings
 
 NAMES = [stage.name for stage in STAGES if stage.name != 'base_model'] # of a run that trains
 
@@ -42,14 +47,21 @@ def search(run, query, *args):
 def test_help_of_run_lists_stages_and_basic_settings():
     output = succeeds('run', '--help').stdout
     for name in NAMES: assert re.search(rf'^ +{name} +[A-Z]', output, re.M), name
-    for name in ('seed', 'training.epochs'): assert re.search(rf'^ +{re.escape(name)} +\S', output, re.M), name
+    for name in ('seed +42', r'training\.epochs'): assert re.search(rf'^ +{name} +\S', output, re.M), name
 
 
 def test_help_all_lists_every_setting():
     everything = succeeds('run', '--help-all').stdout
     basic = succeeds('run', '--help').stdout
     assert re.search(r'^gate\.slice_loss +0\.02 ', everything, re.M)
+    assert 'generation.budget' in everything
     assert 'gate.slice_loss' not in basic
+
+
+def test_size_is_short_for_settings():
+    small = override_settings(Settings(), SIZES['small']).export
+    assert (small.vocabulary, small.step) == ('used', .5)
+    assert override_settings(Settings(), SIZES['full']) == Settings()
 
 
 # A finished run
@@ -106,13 +118,23 @@ def test_search_with_the_ngram_encoder(run):
     assert [hit['title'] for hit in hits] == ['Repair of radiator']
 
 
+def loaded_packages(code):
+    "List the large packages that some code imports."
+    code += """
+import sys
+large = {'torch', 'transformers', 'sentence_transformers', 'datasets', 'pandas', 'optimum', 'fastapi', 'mcp'}
+print(*large & set(sys.modules))"""
+    return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout.split()
+
+
 def test_search_needs_no_torch(run):
-    code = f"""import sys
-from embedding_search.search.searcher import Searcher
-Searcher.load({str(run)!r}).search('x')
-print({{'torch', 'transformers', 'sentence_transformers', 'datasets', 'pandas', 'optimum'}} & set(sys.modules))"""
-    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == 'set()'
+    load = f'from embedding_search.search.searcher import Searcher; Searcher.load({str(run)!r})'
+    assert loaded_packages(f"{load}.search('x')") == []
+
+
+def test_help_imports_no_large_package():
+    assert loaded_packages('from embedding_search.cli import app') == []
+    assert loaded_packages('import fastapi') == ['fastapi']
 
 
 def test_truncated_model(run):
@@ -148,11 +170,44 @@ def test_search_without_hits(bare):
     assert 'try other words or --mode hybrid' in result.stderr
 
 
+def test_learning_needs_a_finished_run(tmp_path):
+    fails('learn', 'clicks.jsonl', '--run', tmp_path, says='no finished index here')
+
+
 def test_gate_without_evaluation_queries(bare, tmp_path):
     compare = ['gate', '--run', bare[0], '--against', bare[0]]
     fails(*compare, says='give --must-pass FILE')
     must_pass = write_csv(tmp_path / 'must.csv', [('query', 'id'), ('repair of clutch', '05/2')])
     assert 'passed: ' in succeeds(*compare, '--must-pass', must_pass).stdout
+
+
+def pin(*args):
+    "Run `embedding-search pin` in this process."
+    result = CliRunner().invoke(app, ['pin', *map(str, args)])
+    if isinstance(result.exception, InputError): raise result.exception
+    return result.output
+
+
+def test_pins_of_a_file(bare, tmp_path):
+    at = ['--run', bare[0]]
+    pin('odd smell', '05/2', *at)
+    more = write_csv(tmp_path / 'more.csv', [('query', 'id'), ('hot', '06/2'), ('ODD  smell', '05/0')])
+    pin('--file', more, *at)
+    assert pin('--list', *at) == "'ODD smell' → 05/0  Replacement of clutch\n'hot' → 06/2  Repair of radiator\n"
+    with pytest.raises(InputError, match="no pin for 'hott'; did you mean hot"): pin('hott', '--remove', *at)
+    assert pin('odd smell', '--remove', *at) == "'hot' → 06/2  Repair of radiator\n"
+    assert pin('hot', '--remove', *at) == f'no pins in {bare[0]}\n'
+
+
+@pytest.mark.parametrize('rows, says', [
+    ([('hot', '06/2'), ('x', 'Z1'), ('y', '')], 'row 4, field `id`: empty'),
+    ([('hot', '06/2'), ('x', 'Z1')], 'more.csv, row 3, field `id`'),
+])
+def test_bad_pins_change_nothing(rows, says, bare, tmp_path):
+    more = write_csv(tmp_path / 'more.csv', [('query', 'id'), *rows])
+    with pytest.raises(InputError, match=says): pin('--file', more, '--run', bare[0])
+    with pytest.raises(InputError, match='give a query and an id'): pin('hot', '--run', bare[0])
+    assert pin('--list', '--run', bare[0]) == f'no pins in {bare[0]}\n'
 
 
 @pytest.mark.parametrize('damaged, recorded', [
@@ -267,6 +322,9 @@ def test_bad_queries(catalog, tmp_path):
     ('search x -k 0', '-k'),
     ('search x --run nowhere', 'run --run nowhere'),
     ('serve --run nowhere --port 0', 'nowhere'),
+    ('pin --list --run nowhere', 'no catalog here'),
+    ('pin --list --store nowhere', 'no index store here'),
+    ('nonsense', 'nonsense'),
 ])
 def test_bad_options(args, says, tmp_path):
     fails(*args.split(), says=says, cwd=tmp_path)
@@ -303,6 +361,35 @@ def test_gate_needs_ids_of_the_catalog(run, tmp_path):
 
 
 # Faults of the machine
+
+@pytest.mark.parametrize('error, says', [
+    (ModuleNotFoundError(name='embedding_search.none'), ''),
+    (ModuleNotFoundError(name='torch.none'), ''),
+    (ModuleNotFoundError(), ''),
+    (ModuleNotFoundError(name='py3langid'), "pip install 'embedding_search[generate]'"),
+    (ModuleNotFoundError(name='torch'), "pip install 'embedding_search[train]'"),
+    (OSError(errno.ENOSPC, 'No space left on device'), 'the disk is full: free some space'),
+    (OSError('no file named'), ''),
+])
+def test_error_messages(error, says):
+    message = error_message(error)
+    assert says in message
+    assert bool(message) == bool(says)
+
+
+def test_run_folder_that_cannot_be_written(catalog, files, tmp_path):
+    fails('run', '--run', files / 'my.csv' / 'r', *catalog, says='run folder cannot be')
+    (tmp_path / 'catalog.jsonl').mkdir()
+    fails('run', '--until', 'catalog', '--run', tmp_path, *catalog, says='check path and permissions')
+
+
+def test_missing_package(bare):
+    code = "import sys; sys.modules['fastapi'] = None; from embedding_search.cli import main; main()"
+    command = [sys.executable, '-c', code, 'serve', '--run', str(bare[0])]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 2
+    assert "pip install 'embedding_search[serve]'" in result.stderr
+
 
 @pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs /dev/full, which answers every write with ENOSPC')
 def test_full_disk(catalog, tmp_path):

@@ -4,6 +4,7 @@ import datetime
 import gzip
 import io
 import os
+import re
 import sqlite3
 import sys
 
@@ -18,8 +19,8 @@ from datasets import Dataset, DatasetDict
 from openpyxl.chart import BarChart
 
 from embedding_search.core import InputError
-from embedding_search.data.catalog import read_catalog
-from embedding_search.data.records import Faults, as_text, read_jsonl, read_records, split_sheet, write_jsonl
+from embedding_search.data.catalog import MARKS, read_catalog
+from embedding_search.data.records import Faults, as_text, read_jsonl, read_records, split_sheet, write_csv, write_jsonl
 from embedding_search.run import source_fingerprint
 
 SHOP = 'sku,name\nB1,"Hex bolt, zinc"\nN1,Lock nut\n'
@@ -48,6 +49,18 @@ def test_source_names():
     assert Faults([]).name == 'rows'
     for url in ('postgresql://ann:s3@cret@db/shop', 'mysql://ann:x@db:s3cret/shop'):
         assert Faults(url).name == url.split(':')[0] + '://...'
+    url = 'postgresql+psycopg://ann:s3cret@db.example/shop?sslpassword=s3cret'
+    assert Faults(url).name == 'postgresql+psycopg://ann:***@db.example/shop'
+
+
+def test_faults_are_sorted_and_limited():
+    faults = Faults('shop.csv')
+    faults.check()
+    for row in range(30, 1, -1): faults.add(row, 'empty id', 'sku')
+    with pytest.raises(InputError) as e: faults.check()
+    lines = str(e.value).splitlines()
+    assert lines[0] == 'shop.csv, row 2, field `sku`: empty id'
+    assert lines[19:] == ['shop.csv, row 21, field `sku`: empty id', '... and 9 more']
 
 
 def test_missing_columns():
@@ -59,9 +72,14 @@ def test_missing_columns():
     with pytest.raises(InputError, match=r'`c19` \.\.\.\)'): faults.check()
 
 
-def test_surrogates_are_refused():
-    with pytest.raises(ValueError, match=r'U\+D83D'): as_text('\ud83d')
-    with pytest.raises(ValueError, match='table'): as_text({})
+@pytest.mark.parametrize('cell, why', [
+    ('\ud83d', r'U\+D83D'), ('a\0b', r'U\+0000'), ('café'.encode('latin-1'), '0xE9 is not UTF-8'), ({}, 'table'),
+])
+def test_bad_cells(cell, why):
+    with pytest.raises(ValueError, match=why): as_text(cell)
+
+
+def test_odd_cells():
     assert as_text(float('nan')) == ''
     assert as_text('a\u2028b') == 'a b'
 
@@ -243,7 +261,8 @@ def test_damaged_files(tmp_path):
 
 def test_empty_sources(tmp_path):
     pq.write_table(pa.table({'sku': pa.array([], pa.string())}), tmp_path / 'none.parquet')
-    empty = [tmp_path / 'none.parquet', save(tmp_path, 'empty.jsonl.gz', gzip.compress(b'')), pd.DataFrame({'sku': []})]
+    empty = [tmp_path / 'none.parquet', save(tmp_path, 'empty.jsonl.gz', gzip.compress(b'')), pd.DataFrame({'sku': []}),
+             save(tmp_path, 'empty.csv', ''), save(tmp_path, 'head.csv', 'sku,name\n'), []]
     for source in empty: refused('no rows', source)
 
 
@@ -271,12 +290,18 @@ def sqlite(tmp_path):
 def test_sqlite(sqlite):
     assert read_records(sqlite, "select sku from part where name like 'Hex%' and sku <> ':b'") == [(1, dict(sku='B1'))]
     refused('needs a query', sqlite, '')
+    refused('no such table: prat', sqlite, 'select * from prat')
     refused('two columns', sqlite, 'select sku, sku from part')
     refused('no rows', sqlite, 'select * from part where 1=0')
     refused('no rows', sqlite, "delete from part where sku='B1'")
     assert len(read_records(sqlite, 'select * from part')) == 3, 'a statement was committed'
     with pytest.raises(InputError, match='row 3, field `name`: byte 0xE9'):
         read_catalog(sqlite, id='sku', title='name', sql='select * from part order by sku')
+
+
+def test_misspelled_sqlite_file_is_not_created(tmp_path):
+    refused('no such database file', f"sqlite:///{tmp_path / 'shpo.db'}", 'select 1')
+    assert not (tmp_path / 'shpo.db').exists()
 
 
 def test_wrong_urls():
@@ -339,6 +364,19 @@ def test_jsonl_is_deterministic(tmp_path):
     assert write_jsonl(tmp_path / 'rows.jsonl.gz', read_jsonl(tmp_path / 'rows.jsonl.gz')).read_bytes() == first
 
 
+def test_jsonl_faults(tmp_path):
+    with pytest.raises(InputError, match='no such file'): read_jsonl(tmp_path / 'absent.jsonl')
+    with pytest.raises(InputError, match='row 2: not valid JSON'):
+        read_jsonl(save(tmp_path, 'cut.jsonl', '{"id": 1}\n{"id": '))
+    packed = save(tmp_path, 'cut.jsonl.gz', gzip.compress(b'{}')[:9])
+    with pytest.raises(InputError, match='damaged'): read_jsonl(packed)
+
+
+def test_write_csv(tmp_path):
+    assert write_csv(tmp_path / 'x.csv', [dict(query='a "b", c', id='1')]).read_text() == 'query,id\n"a ""b"", c",1\n'
+    assert write_csv(tmp_path / 'x.csv', []).read_text() == ''
+
+
 CATALOG_FAULTS = [
     (dict(source=[dict(id=1, title='\ud83d', category='\udc05')], category='category'), r'U\+DC'),
     (dict(source=[dict(id=1, title='a'), dict(id=2, title=['a'])]), 'row 2, field `title`: a list'),
@@ -346,6 +384,9 @@ CATALOG_FAULTS = [
     (dict(source=[dict(id=1, title='a')], extra_columns='size'), 'for size .set `catalog.extra_columns`'),
     (dict(source=[dict(id=1, title="a")], extra_columns=["title"], title="name"), "extra column `title` would"),
     (dict(source=[dict(id='', title='a')] * 100), r'\.\.\. and 80 more'),
+    (dict(source=[dict(sku=1, title='a')]), r'no column `id` for id \(setting `catalog.id`, --id\)'),
+    (dict(source=[dict(id=None, title='\u200b')]), 'field `id`: empty id\nrows, row 1, field `title`: empty title'),
+    (dict(source=[dict(id='\u200b', title='a')]), 'row 1, field `id`: empty id'),
 ]
 
 
@@ -360,3 +401,16 @@ def test_catalog_fields():
         dict(id='1', title='a b', category='', text='', x=''),
         dict(id='2', title='🔩', category='', text='', x=''),
     ]
+
+
+def test_long_titles_are_cut():
+    rows = [dict(id=1, title='x' * 100_000, notes='short'), dict(id=2, title='nut', notes='y' * 2001)]
+    with pytest.warns(UserWarning, match='1 × title over 1,000 and 1 × text over 2,000 characters were cut'):
+        cut = read_catalog(rows, text='notes')
+    assert [(len(row['title']), len(row['text'])) for row in cut] == [(1000, 5), (3, 2000)]
+
+
+def test_vowel_signs_are_parts_of_words():
+    hindi = 'हिन्दी भाषा'
+    assert re.findall(rf'[\w{MARKS}]+', hindi) == hindi.split()
+    assert re.findall(r'\w+', hindi) != hindi.split()

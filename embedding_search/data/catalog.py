@@ -55,6 +55,7 @@ def _check_row(number, row, columns, first_row, faults):
     if id in first_row: faults.add(number, f'id `{id[:60]}` is also in row {first_row[id]:,}', columns['id'])
     first_row.setdefault(id, number)
 
+# %% ../../nbs/data/03_catalog.ipynb #292f5e21
 def _check_rows(records, columns, present, faults):
     "Turn records into catalog rows; `present` are the columns of the source."
     rows = []

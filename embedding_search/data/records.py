@@ -63,6 +63,7 @@ def _parse_url(source):
     except Exception: return None
     return None if '@' in (url.host or '') else url
 
+# %% ../../nbs/data/02_records.ipynb #4e859dd9
 def _source_name(source):
     "Name `source` in messages; a database URL is shown without password and query string."
     if not isinstance(source, (str, os.PathLike)):
@@ -138,12 +139,6 @@ def text(self: Faults,
     except ValueError as e: self.add(row, str(e), field)
 
 # %% ../../nbs/data/02_records.ipynb #77b5224c
-def _open_file(path, compressed):
-    "Open a file for reading bytes."
-    if path.is_dir(): raise InputError(f'{path}: a folder; give one file')
-    if not path.exists(): raise InputError(f'{path}: no such file')
-    return gzip.open(path, 'rb') if compressed else open(path, 'rb')
-
 def _open_text(file, name):
     "Decode a binary file and keep its bad bytes."
     file = io.BufferedReader(file)
@@ -156,6 +151,7 @@ def _unique(names, row, faults):
         if name and names.count(name) > 1: faults.add(row, f'two columns are called `{name}`')
     return names
 
+# %% ../../nbs/data/02_records.ipynb #b330f613
 def _number_rows(names, rows):
     "Turn rows of cells into numbered dicts."
     return [(number, dict(zip(names, cells, strict=True))) for number, cells in enumerate(rows, 1)]
@@ -214,6 +210,7 @@ def _json_rows(file, faults):
         else: faults.add(number, 'not a JSON object')
     return rows
 
+# %% ../../nbs/data/02_records.ipynb #46618eb7
 def _arrow_rows(table, faults):
     "Read numbered rows of an Arrow table; a column that is not UTF-8 becomes bytes."
     pa = _import('pyarrow', faults.name, 'an Arrow table', 'train')
@@ -247,6 +244,7 @@ def _excel_cell(cell):
     zeros = re.fullmatch('0+', cell.number_format or '')
     return str(value).zfill(len(zeros[0])) if zeros and isinstance(value, int) else value
 
+# %% ../../nbs/data/02_records.ipynb #7eaf8e9f
 def _excel_sheet(book, sheet, path):
     "Find a sheet by its name; by default the first one that is not hidden."
     sheets = {table.title: table for table in book.worksheets}
@@ -297,9 +295,10 @@ def split_sheet(
 ) -> tuple[Path, str]: # Path of the file; name of the sheet or ''
     "Split the name of a sheet from the path of an Excel file."
     found = re.fullmatch(r'(.+\.xls[xm](?:\.gz)?)#(.*)', str(source), re.I | re.S)
-    if found is None: return Path(source).expanduser(), ''
-    return Path(found[1]).expanduser(), found[2]
+    path, sheet = found.groups() if found else (source, '')
+    return Path(path).expanduser(), sheet
 
+# %% ../../nbs/data/02_records.ipynb #bfe428a3
 def _read_kind(file, kind, path, sheet, faults):
     "Read numbered rows of an open file."
     if kind == '.parquet': return _parquet_rows(file, path, faults)
@@ -309,17 +308,21 @@ def _read_kind(file, kind, path, sheet, faults):
     separator = '\t' if kind == '.tsv' else _find_separator(text)
     return _csv_rows(text, separator, faults)
 
+# %% ../../nbs/data/02_records.ipynb #ebe06ab4
 def _file_rows(source, sql, faults):
     "Read numbered rows of a file, by its suffix."
     path, sheet = split_sheet(source)
     name = path.name.lower()
     kind = Path(name.removesuffix('.gz')).suffix
     if kind in ('.xls', '.ods', '.numbers'): raise InputError(f'{path}: save the spreadsheet as .xlsx')
-    if kind not in _suffixes and not path.is_dir():
+    if path.is_dir(): raise InputError(f'{path}: a folder; give one file')
+    if kind not in _suffixes:
         raise InputError(f'{path}: give a .csv, .tsv, .jsonl, .parquet or .xlsx file (.gz too), or a .duckdb file')
+    if not path.exists(): raise InputError(f'{path}: no such file')
+    open_file = gzip.open if name.endswith('.gz') else open
     limit = csv.field_size_limit(2**31 - 1)
     try:
-        with _open_file(path, name.endswith('.gz')) as file:
+        with open_file(path, 'rb') as file:
             if kind == '.duckdb': return _duckdb_rows(path, sql, faults)
             return _read_kind(file, kind, path, sheet, faults)
     except (EOFError, zlib.error, gzip.BadGzipFile) as e:
@@ -336,7 +339,7 @@ def _open_database(source, name):
     if url is None:
         raise InputError(f'{name}: not an SQLAlchemy URL, which is dialect://user:password@host:port/database; '
                          'write an `@` in a password as %40')
-    path = url.database if url.get_backend_name() == 'sqlite' else ''
+    path = url.database if url.get_backend_name() == 'sqlite' else '' # SQLite would create a missing file
     if path and not path.startswith((':memory:', 'file:')) and not Path(path).is_file():
         raise InputError(f'{path}: no such database file')
     try: return sa.create_engine(url, poolclass=sa.NullPool)
@@ -354,6 +357,7 @@ def _hide_secrets(message, url):
     for secret in filter(None, secrets): message = message.replace(secret, '***')
     return message
 
+# %% ../../nbs/data/02_records.ipynb #b63f0ef4
 def _decode_sqlite(data):
     "Decode text of SQLite and keep its bad bytes."
     return data.decode('utf-8', 'surrogateescape')
@@ -382,6 +386,7 @@ def _frame_rows(frame, faults):
     if not frame.columns.is_unique: raise InputError(f'{faults.name}: two columns have one name')
     return frame.astype(object).where(frame.notna(), None).to_dict('records')
 
+# %% ../../nbs/data/02_records.ipynb #830843b8
 def _object_rows(source, faults):
     "Read numbered rows of a data frame, dataset, Arrow table or iterable of dicts."
     if hasattr(source, 'to_pylist') and hasattr(source, 'column_names'): return _arrow_rows(source, faults)
@@ -433,12 +438,8 @@ def read_jsonl(
     path: str | Path, # File written by `write_jsonl`
 ) -> list[dict]: # Its rows; empty for an empty file
     "Read rows of a JSON Lines file, unchanged."
-    path = Path(path)
     faults = Faults(path)
-    try:
-        with _open_file(path, path.name.endswith('.gz')) as file:
-            rows = _json_rows(_open_text(file, path), faults)
-    except (OSError, EOFError, zlib.error) as e: raise InputError(f'{path}: cannot be read ({e})') from None
+    rows = _file_rows(path, '', faults)
     faults.check()
     return [row for _, row in rows]
 
