@@ -9,12 +9,21 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
+from contextlib import closing
+from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import cli, write_csv
 from filelock import FileLock
+from pydantic import ValidationError
 from standin import KEY, Standin
+
+from embedding_search.core import InputError
+from embedding_search.data import generation
+from embedding_search.data.generation import GenerateSettings, Generator, Ledger
+from embedding_search.data.prompts import make_items, make_system_prompt
 
 DATA = Path(__file__).parent.parent / 'data'
 WITHOUT_KEY = {name: value for name, value in os.environ.items() if not name.startswith('ANTHROPIC')}
@@ -451,3 +460,393 @@ def test_run_with_augmentation(tmp_path):
                   '--queries', tmp_path / 'queries.csv', *options))
     assert 'held-out titles' in (run / 'report.md').read_text()
     assert 'account-group' in cli('search', 'group of people', '--run', run, '--json').stdout
+
+
+FASTENERS = [dict(id=f'R{i}', title=f'{kind} {part}', category=part, text='') for i, (kind, part) in
+             enumerate(product(['Hex', 'Eye', 'Coach', 'Plough', 'Carriage'], ['bolt', 'nut', 'rod', 'screw', 'pin']))]
+FAMILIES = {row['id']: row['id'] for row in FASTENERS}
+KNOWN = GenerateSettings(queries=8, max_tokens=2000, mode='messages', round_trip=False)
+OPEN = dict(model='open-model', price=[.3, .6])
+
+
+@pytest.fixture
+def constants(monkeypatch):
+    "Change constants of the module: at first to those that let no test wait."
+    def change(**values):
+        for name, value in values.items(): monkeypatch.setattr(generation, name, value)
+
+    for name in os.environ:
+        if name.startswith('ANTHROPIC'): monkeypatch.delenv(name)
+    change(**QUICK)
+    return change
+
+
+@pytest.fixture
+def make_generator(constants, monkeypatch, tmp_path):
+    "Return a function that makes a generator for the first `n` fasteners, in this process."
+    def make(server, n=None, **changes):
+        for name, value in server.env.items(): monkeypatch.setenv(name, value)
+        settings = KNOWN.model_copy(update=changes)
+        system = make_system_prompt(n_queries=settings.queries)
+        items = make_items(FASTENERS[:n], system, settings.model)
+        client = generation.make_client(generation.service_url(settings))
+        return Generator(client, Ledger(tmp_path / 'ledger.jsonl'), items, system, settings, log=lambda line: None)
+
+    return make
+
+
+def records_of(path, kind):
+    return [record for record in read_jsonl(path) if record['do'] == kind]
+
+
+def assert_complete(generator):
+    "Every title has queries, and nothing is open."
+    ledger = generator.ledger
+    assert (generator.stop, ledger.batches, ledger.open_requests) == (None, {}, {})
+    assert set(ledger.answers) == set(generator.item_of)
+
+
+@pytest.mark.parametrize('wrong', ['1,2,3', 'a,b', '-1,1', 'nan,1', 3])
+def test_wrong_prices_are_refused(wrong):
+    with pytest.raises(ValidationError, match='write INPUT,OUTPUT'): GenerateSettings(price=wrong)
+
+
+def test_price_of_a_model():
+    "Zero is a price, and at Anthropic batches cost half also for a model that we do not know."
+    for price in generation.PRICES.values(): assert price.cache_read < price.input < price.cache_write < price.output
+    assert GenerateSettings(price='0.25, 1').price == [.25, 1]
+    assert generation.model_price(GenerateSettings(model='claude-next', price=[3, 15])).batch == .5
+    assert generation.model_price(GenerateSettings(model='qwen3', price=[0, 0])).output == 0
+    own = generation.model_price(GenerateSettings(price=[1, 5]))
+    assert (own.input, own.output, own.cache_write, own.cache_read) == (1, 5, 1.25, .1)
+    with pytest.raises(InputError, match='--price 0,0'): generation.model_price(GenerateSettings(model='qwen3'))
+
+
+@pytest.mark.parametrize('status, outcome', [(400, 'refused'), (404, 'refused'), (413, 'refused'),
+                                             (429, 'unavailable'), (500, 'unavailable'), (529, 'unavailable'),
+                                             (200, 'lost')])
+def test_meaning_of_a_status(status, outcome):
+    error = Exception()
+    error.status_code = status
+    assert generation.classify_error(error) == outcome
+
+
+def test_retry_delay_obeys_the_service(constants):
+    delays = [generation.retry_delay(ValueError(), attempt) for attempt in (0, 1, 2, 20)]
+    assert delays == pytest.approx([.01, .02, .04, 60])
+    error = Exception()
+    error.response = SimpleNamespace(headers={'retry-after': '7'})
+    assert generation.retry_delay(error, 0) == 7
+
+
+def test_url_and_key_of_a_client(constants, monkeypatch):
+    local = GenerateSettings(base_url='http://localhost:11434/v1/')
+    assert generation.can_connect(local)
+    assert not generation.can_connect(KNOWN)
+    assert str(generation.make_client(generation.service_url(local)).base_url) == 'http://localhost:11434'
+    monkeypatch.setenv('ANTHROPIC_AUTH_TOKEN', 'secret')
+    assert generation.can_connect(KNOWN)
+    assert generation.error_line(ValueError('bad\n token secret')) == 'ValueError: bad token ***'
+
+
+def test_restart_after_a_torn_line(tmp_path):
+    "The state is the same, and the next record starts on a new line."
+    path = tmp_path / 'ledger.jsonl'
+    with closing(Ledger(path)) as ledger:
+        ledger.add('ask', ask='1', keys=['k1', 'k2'], cost=.5)
+        ledger.add('end', ask='1', how='ok', cost=.1, answers=dict(k1=[dict(style='', query='q')]), why=dict(k2='?'))
+        ledger.add('end', ask='1', how='ok', cost=.1) # Read twice
+        ledger.add('ask', ask='2', keys=['k2'], cost=.25)
+    with open(path, 'ab') as file: file.write(b'\n{"do": "end", "ask": "2", "co')
+
+    with closing(Ledger(path)) as again:
+        for name in ('answers', 'reasons', 'tries', 'open_requests', 'spent', 'reserved'):
+            assert getattr(again, name) == getattr(ledger, name)
+        assert again.counts['torn'] == 1
+        again.add('end', ask='2', how='lost', cost=.25)
+    with closing(Ledger(path)) as ledger: assert (ledger.spent, ledger.reserved) == (.35, 0)
+
+
+class AlmostFullDisk:
+    "A file that takes ten bytes, then fails once."
+    def __init__(self, file):
+        self.file = file
+        self.calls = 0
+
+    def __getattr__(self, name): return getattr(self.file, name)
+
+    def write(self, data):
+        self.calls += 1
+        if self.calls == 2: raise OSError(28, 'No space left on device')
+        return self.file.write(data[:10] if self.calls == 1 else data)
+
+
+def test_a_full_disk_spoils_no_other_record(tmp_path):
+    with closing(Ledger(tmp_path / 'ledger.jsonl')) as ledger:
+        ledger.file = AlmostFullDisk(ledger.file)
+        with pytest.raises(OSError, match='No space'): ledger.add('ask', ask='1', keys=['k'], cost=1)
+        ledger.add('ask', ask='2', keys=['k'], cost=2)
+    with closing(Ledger(tmp_path / 'ledger.jsonl')) as ledger: assert (ledger.reserved, ledger.counts['torn']) == (2, 1)
+
+
+def test_records_of_a_batch(tmp_path):
+    with closing(Ledger(tmp_path / 'ledger.jsonl')) as ledger:
+        ledger.add('batch', batch='n', time=1., asks={'x': ['k1'], 'y': ['k2']}, cost=dict(x=1, y=2))
+        assert (ledger.reserved, ledger.batches['n']['id']) == (3, '')
+        ledger.add('posted', batch='n', id='msgbatch_1')
+        ledger.add('other', batch='n')
+        assert (ledger.batches['n']['id'], ledger.posted_ids) == ('', {'msgbatch_1'})
+        ledger.add('gone', batch='n')
+        assert (ledger.reserved, ledger.batches) == (0, {})
+
+
+def test_ledger_that_cannot_be_opened(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(InputError, match='cannot be opened'): Ledger(tmp_path / 'file' / 'ledger.jsonl')
+
+
+def test_replies_that_are_cut_off_count_at_their_highest_price(make_generator):
+    with Standin(cut=.4) as server:
+        generator = make_generator(server)
+        generator.send_messages()
+    assert_complete(generator)
+    assert server.state()['cut']
+    assert generator.ledger.counts['lost'] == server.state()['cut']
+    assert server.dollars < generator.ledger.spent
+
+
+def test_the_system_prompt_is_read_from_the_cache(make_generator, tmp_path):
+    "It is sent with every request; the four messages that are sent first may write it."
+    small_cache = generation.PRICES[KNOWN.model].model_copy(update=dict(cache_from=256))
+    with Standin() as server:
+        generator = make_generator(server, per_request=1, prices={KNOWN.model: small_cache})
+        generator.estimate()
+        generator.send_messages()
+    tokens = [record['tokens'] for record in records_of(tmp_path / 'ledger.jsonl', 'end')]
+    _, _, written, read = map(sum, zip(*tokens, strict=True))
+    assert read > 4 * written > 0
+
+
+def test_a_title_that_the_model_refuses(make_generator):
+    "The others get their queries, although the server sometimes does not answer in time."
+    with Standin(refuse_titles='Coach nut', stall=.05) as server:
+        generator = make_generator(server)
+        generator.client = generator.client.with_options(timeout=.5)
+        generator.send_messages()
+    refused, = set(generator.item_of) - set(generator.ledger.answers)
+    assert generator.item_of[refused]['title'] == 'Coach nut'
+    assert generator.ledger.reasons[refused] == 'the model refused'
+    assert generator.ledger.tries[refused] == generation.MAX_TRIES
+
+
+def test_a_server_that_is_down_costs_nothing(make_generator, constants):
+    with Standin() as server: generator = make_generator(server)
+    constants(RETRIES=1)
+    generator.send_messages()
+    assert 'could not be reached' in generator.stop
+    assert (generator.ledger.spent, generator.ledger.reserved) == (0, 0)
+
+
+def test_interrupted_messages_are_asked_again_in_a_run_with_batches(make_generator):
+    with Standin() as server:
+        generator = make_generator(server, n=5)
+        generator.ledger.add('ask', ask='1', keys=[generator.items[0]['key']], cost=.01)
+        generator.run(batch=True)
+    assert_complete(generator)
+    assert generator.ledger.counts['lost'] == 1
+    assert generator.ledger.spent == pytest.approx(.01 + server.dollars, abs=1e-12)
+
+
+def test_the_budget_holds_for_batches(make_generator):
+    "What fits is posted, and the rest when the answers have freed what they did not use."
+    with Standin() as server:
+        generator = make_generator(server, per_request=1, budget=.004, mode='batch')
+        estimate = generator.estimate()
+        generator.send_batches()
+    assert estimate.hours > 1
+    assert generator.ledger.answers
+    assert server.state()['batches'] > 1
+    assert server.dollars <= .004
+    assert generator.ledger.spent == pytest.approx(server.dollars, abs=1e-12)
+
+
+def test_a_batch_of_somebody_else_is_left_alone(make_generator, tmp_path):
+    "Our batch was posted without our knowing, and somebody else posted one of the same size."
+    path = tmp_path / 'ledger.jsonl'
+    with Standin() as server:
+        generator = make_generator(server, n=3, per_request=1)
+        generator.post_batch(generator.pending())
+        generator.ledger.close()
+        path.write_text(path.read_text().splitlines()[0])
+        params = [generator.params([item]) for item in generator.items]
+        foreign = [dict(custom_id=f'other{i}', params=request) for i, request in enumerate(params)]
+        generator.client.messages.batches.create(requests=foreign)
+        generator = make_generator(server, n=3, per_request=1)
+        generator.send_batches()
+    assert_complete(generator)
+    assert server.state()['batches'] == 2
+    assert len(records_of(path, 'other')) == 1
+
+
+def test_results_that_are_no_longer_kept_count_as_paid(make_generator):
+    with Standin(archive=[0]) as server:
+        generator = make_generator(server, n=3)
+        generator.send_batches()
+    assert_complete(generator)
+    assert generator.ledger.counts['lost'] == 1
+    assert generator.ledger.spent > server.dollars
+
+
+def test_a_batch_that_the_service_does_not_know_stays_open(make_generator):
+    with Standin() as server:
+        generator = make_generator(server, n=3)
+        key = generator.items[0]['key']
+        generator.ledger.add('batch', batch='b', time=time.time(), asks=dict(a=[key]), cost=dict(a=1))
+        generator.ledger.add('posted', batch='b', id='msgbatch_gone')
+        generator.send_batches()
+    assert '404' in generator.stop
+    assert generator.ledger.reserved == 1
+
+
+def test_a_list_of_batches_that_cannot_be_read_leaves_the_batch_open(make_generator, constants):
+    constants(RETRIES=1, SETTLE_SECONDS=0)
+    with Standin(http=1, statuses=[500]) as server:
+        generator = make_generator(server, n=3)
+        generator.send_batches()
+    assert 'the batches could not be read (500' in generator.stop
+    assert generator.ledger.reserved > 0
+
+
+def test_requests_that_always_fail_end(make_generator, constants):
+    constants(RETRIES=2)
+    with Standin(errored=1) as server:
+        generator = make_generator(server, n=3)
+        generator.send_batches()
+    assert generator.stop == 'the service kept failing'
+    assert (server.dollars, generator.ledger.spent, generator.ledger.reserved) == (0, 0, 0)
+
+
+def test_a_server_that_answers_every_url_and_reports_no_tokens(make_generator):
+    with Standin(lacks=['batches', 'count_tokens', 'usage'], missing_status=200) as server:
+        generator = make_generator(server, mode='batch', **OPEN)
+        estimate = generator.estimate()
+        generator.run(estimate.batch)
+    assert_complete(generator)
+    assert not estimate.batch
+    assert server.dollars < generator.ledger.spent <= estimate.most
+
+
+@pytest.mark.parametrize('status', [200, 404, 405, 501])
+def test_a_server_that_lists_batches_but_takes_none(status, make_generator):
+    "A known model keeps its schema, and everything is sent as messages."
+    with Standin(lacks=['batch_post'], missing_status=status) as server:
+        generator = make_generator(server, n=6, mode='batch')
+        estimate = generator.estimate()
+        generator.run(estimate.batch)
+    assert_complete(generator)
+    assert estimate.batch
+    assert not generator.plain
+    assert server.state()['messages']
+    assert generator.ledger.spent == pytest.approx(server.dollars, abs=1e-12)
+
+
+@pytest.mark.parametrize('mode, lacks', [('batch', 'schema'), ('messages', 'schema'), ('messages', 'cache_control')])
+def test_a_known_model_behind_a_server_that_refuses_fields(mode, lacks, make_generator, constants):
+    constants(BATCH_SIZE=2)
+    small_cache = generation.PRICES[KNOWN.model].model_copy(update=dict(cache_from=256))
+    with Standin(lacks=[lacks]) as server:
+        generator = make_generator(server, mode=mode, prices={KNOWN.model: small_cache})
+        estimate = generator.estimate()
+        assert generator.cache
+        generator.run(estimate.batch)
+    assert_complete(generator)
+    assert generator.plain
+    assert generator.lacks('schema')
+    assert generator.ledger.spent == pytest.approx(server.dollars, abs=1e-12)
+
+
+def test_a_refusal_for_another_reason_is_final(make_generator):
+    with Standin(http=1, statuses=[400]) as server:
+        generator = make_generator(server)
+        generator.send_messages()
+    assert '400' in generator.stop
+    assert not generator.ledger.lacks
+
+
+def test_a_url_without_a_messages_api(make_generator):
+    with Standin(lacks=['messages'], missing_status=200) as server:
+        generator = make_generator(server, **OPEN)
+        generator.send_messages()
+    assert 'give the URL of a server with a Messages API' in generator.stop
+    assert generator.ledger.spent <= KNOWN.budget
+
+
+def test_titles_of_a_file_are_added(constants, tmp_path):
+    write_csv(tmp_path / 'needs_queries.csv', [('id',), (FASTENERS[-1]['id'],)])
+    settings = GenerateSettings(max_titles=1, also=str(tmp_path / 'needs_queries.csv'))
+    plan = generation.plan_generation(tmp_path, FASTENERS, FAMILIES, settings, connect=False)
+    assert plan.rows == [*generation.choose_titles(FASTENERS, FAMILIES, 1), FASTENERS[-1]]
+
+
+def test_a_missing_package_is_reported_before_money_is_spent(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'py3langid', None)
+    with pytest.raises(ModuleNotFoundError): generation._check_packages(GenerateSettings(round_trip=False))
+    generation._check_packages(GenerateSettings(round_trip=False, language='German'))
+
+
+@pytest.fixture
+def write(constants, monkeypatch, tmp_path):
+    "Return a function that writes queries for four titles, and returns what was logged."
+    def write_queries(server, changes=None, **options):
+        for name, value in (server.env if server else {}).items(): monkeypatch.setenv(name, value)
+        settings = KNOWN.model_copy(update=dict(max_titles=4) | (changes or {}))
+        lines = []
+        generation.write_queries_for_run(tmp_path, FASTENERS, FAMILIES, settings, log=lines.append, **options)
+        return '\n'.join(lines)
+
+    return write_queries
+
+
+def test_nobody_is_asked_when_nothing_costs_money(write):
+    with Standin() as server:
+        write(server)
+        spent = server.dollars
+        said = write(server, confirm=lambda: pytest.fail('asked'))
+    assert '4 have queries already, 0 to ask for' in said
+    assert server.dollars == spent
+
+
+def test_columns_of_evaluation_queries(write, tmp_path):
+    with Standin() as server: said = write(server, purpose='evaluate', titles=2, columns=('search', 'code'))
+    assert 'cannot be trained on' in said
+    rows = read_rows(tmp_path / 'generated' / 'evaluation.csv')
+    assert list(rows[0]) == ['search', 'code', 'style', 'use']
+
+
+def test_what_came_back_is_saved_before_a_failure_is_reported(write, constants, tmp_path):
+    path = tmp_path / 'generated' / 'queries.csv'
+    with Standin() as server: write(server)
+    kept = path.read_text()
+    path.unlink()
+    constants(RETRIES=0)
+    with Standin(cut=1) as server, pytest.raises(InputError, match='run the same command again'):
+        write(server, dict(max_titles=6))
+    assert path.read_text() == kept
+
+
+def test_a_short_budget_is_told_without_a_key(write):
+    assert 'the budget is enough' not in write(None, dry_run=True)
+    said = write(None, dict(budget=.0003), dry_run=True)
+    assert 'roughly estimated' in said
+    assert re.search(r'the budget is enough for about \d of 4 titles', said)
+
+
+def test_replies_to_other_prompts_are_refused(write, tmp_path):
+    said = write(None, to_prompts=str(tmp_path / 'prompts'))
+    assert said.startswith('1 prompt files')
+    (tmp_path / 'replies').mkdir()
+    reply = answer_prompt((tmp_path / 'prompts' / 'prompt_0001.txt').read_text())
+    (tmp_path / 'replies' / '1.txt').write_text(reply)
+    with pytest.raises(InputError, match='all other options unchanged'):
+        write(None, dict(domain='Another shop.'), from_answers=str(tmp_path / 'replies'))
+    assert 'queries for 4 of 4 titles' in write(None, from_answers=str(tmp_path / 'replies'))
