@@ -50,8 +50,9 @@ class ClosedCatalogSettings(SettingsTable):
                         description='Epochs over the training queries; 0 turns closed-catalog learning off')
     batch_size: int = Field(1024, ge=2, description='Queries per step; their titles are negatives of each other')
     negatives: int = Field(2048, ge=0, description='Further titles with queries that are negatives in each step')
-    title_queries: float = Field(.1, ge=0, le=1, description='Titles that are added to a batch as queries for '
-                                                              'themselves, relative to the batch size')
+    title_queries: float | None = Field(None, ge=0, le=1, description='Titles that are added to a batch as queries for '
+                                        'themselves, relative to the batch size; by default the share of families '
+                                        'without training queries, at least 0.1')
     transformer_dropout: float = Field(.4, ge=0, le=1, description='Share of queries that learn with n-grams alone')
     title_dropout: float = Field(.3, ge=0, le=1, description='Share of titles that learn without their free vector')
     buckets: int = Field(65_536, ge=64, description='Rows of an n-gram table at most; small catalogs get fewer')
@@ -264,6 +265,7 @@ class Learner:
         self.free_row[self.covered] = np.arange(len(self.covered))
         self.others = other_answers(examples.queries, examples.answer)
         self.trainable = np.flatnonzero(examples.trainable)
+        self.title_queries = max(.1, self._uncovered()) if cfg.title_queries is None else cfg.title_queries
         self.linear = start.titles.linear if start else self._offsets()
         vectors = shift_titles(examples.title_vectors.astype(np.float32), self.linear)
         self.title_vectors = torch.from_numpy(vectors)
@@ -277,6 +279,13 @@ class Learner:
 
 
 def _float_axes(table): return table.axes / np.float32(32767)
+
+
+@patch
+def _uncovered(self: Learner):
+    "Return the share of the families that have no training query."
+    family = self.examples.family
+    return 1 - len(np.unique(family[self.covered])) / len(np.unique(family[self.trainable]))
 
 # %% ../../nbs/model/21_closed_catalog.ipynb #cc000071
 def mean_queries(
@@ -350,7 +359,7 @@ def step(self: Learner,
     import torch
     from torch.nn.functional import cross_entropy
     cfg = self.cfg
-    n_titles = min(int(self.batch_size * cfg.title_queries), len(self.trainable))
+    n_titles = min(int(self.batch_size * self.title_queries), len(self.trainable))
     titles = rng.choice(self.trainable, n_titles, replace=False)
     answer = np.r_[self.examples.answer[chosen], titles]
     drawn = rng.choice(self.covered, min(cfg.negatives, len(self.covered)), replace=False)

@@ -104,7 +104,7 @@ class NgramEncoder(NgramTable):
         weight: float = 1.5, # Weight relative to the transformer, where both agree
         floor: float = 0., # Cosine of the two encoders below which this one is ignored
         ceiling: float = .3, # Cosine from which it has its full weight
-        dim: int | None = None, # Matryoshka size; by default all dimensions
+        dim: int | None = None, # Leading dimensions to keep; none: all
     ):
         super().__init__(table, scale, axes)
         self.weight = weight
@@ -160,7 +160,7 @@ def save(
 def load(
     cls: NgramEncoder,
     model: str | Path, # Exported model
-    dim: int | None = None, # Matryoshka size
+    dim: int | None = None, # Leading dimensions to keep; none: all
 ) -> 'NgramEncoder | None': # `None` if the model has no n-gram encoder
     "Load the n-gram encoder of `model` and verify its hash."
     saved = read_artifact(model, 'ngram_encoder')

@@ -27,7 +27,7 @@ def load(
     cls: TitleEncoder,
     folder: str | Path, # Exported model
     threads: int = 1, # Threads for one call
-    dim: int | None = None, # Matryoshka size
+    dim: int | None = None, # Leading dimensions to keep; none: all
     learned: bool = True, # Use the title vectors
 ) -> 'TitleEncoder':
     "Load the model in `folder` and verify the hashes of its files."
@@ -60,7 +60,7 @@ def load(
     cls: QueryEncoder,
     folder: str | Path, # Exported model
     threads: int = 1, # Threads for one call
-    dim: int | None = None, # Matryoshka size
+    dim: int | None = None, # Leading dimensions to keep; none: all
 ) -> 'QueryEncoder':
     "Load the model in `folder` and verify the hashes of its files."
     encoder = OnnxEncoder.load.__func__(cls, folder, threads=threads, dim=dim)
