@@ -155,7 +155,8 @@ def _families(run):
     (run.folder/'families.json').write_text(json.dumps(dict(family=family_of, slots=slots)))
     titles = {row['id']: row['title'] for row in rows}
     sizes = Counter(family_of.values())
-    for family, size in sizes.most_common(3): run.log(f'    largest: {size} variants of {titles[family][:90]!r}')
+    for family, size in sizes.most_common(3):
+        if size > 1: run.log(f'    largest: {size} variants of {titles[family][:90]!r}')
     return dict(duplicate_titles=len(exact_duplicates(rows)), families=len(sizes), slots=len(slots))
 
 # %% ../nbs/41_pipeline.ipynb #0a4b1013

@@ -55,7 +55,7 @@ def is_relative(
 
 # %% ../../nbs/evaluation/25_diagnosis.ipynb #dia00002
 def _unknown_words_cause(query, words):
-    "Return `abbreviation` or `unknown word` if the query has words that nobody knows."
+    "Return `abbreviation` or `unknown word` if the query has words that are not in `words`."
     unknown = [word for word in slice_tokens(query) if word not in STOP and word not in words]
     unknown = [word for word in unknown if any(map(str.isalpha, word))]
     if any(len(word) <= 3 or not word.isalpha() for word in unknown): return 'abbreviation'

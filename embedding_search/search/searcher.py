@@ -131,6 +131,16 @@ class Groups:
         start = self.ends[group - 1] if group else 0
         return self.order[start:self.ends[group]]
 
+    def rows(self,
+        groups: np.ndarray, # int `(n,)` group numbers
+    ) -> tuple[np.ndarray, np.ndarray]: # Row numbers, group after group; position of each row's group in `groups`
+        "Return the rows of several groups."
+        starts = np.where(groups > 0, self.ends[groups - 1], 0)
+        sizes = self.ends[groups] - starts
+        places = np.repeat(np.arange(len(groups)), sizes)
+        rows_before = np.cumsum(sizes) - sizes
+        return self.order[np.arange(len(places)) + (starts - rows_before)[places]], places
+
 # %% ../../nbs/search/23_searcher.ipynb #pin00002
 PINS_FILE = 'pins.csv' # In a run folder or an index store
 
@@ -304,6 +314,9 @@ def _keyword(self: Searcher, query, allowed, depth):
     "Rank titles that share a word with `query` by BM25: scores and title numbers."
     scores = self.keywords.scores(query)
     matching = np.flatnonzero(scores > 0) if allowed is None else allowed[scores[allowed] > 0]
+    if len(matching) > depth: # Sort only those that can be among the first
+        lowest = np.partition(scores[matching], -depth)[-depth]
+        matching = matching[scores[matching] >= lowest]
     best = matching[np.argsort(-scores[matching], kind='stable')[:depth]]
     return scores[best], best
 
@@ -313,12 +326,13 @@ def fuse(
     k: int = 10, # Constant: rank r adds `weight / (k + r)`
 ) -> tuple[np.ndarray, np.ndarray]: # Scores and numbers, best first; ties by number
     "Fuse ranked lists by reciprocal rank."
-    scores = {}
-    for weight, numbers in ranked:
-        for rank, number in enumerate(numbers.tolist(), 1):
-            scores[number] = scores.get(number, 0) + weight / (k + rank)
-    best = sorted(scores, key=lambda number: (-scores[number], number))
-    return np.array([scores[number] for number in best]), np.array(best, dtype=np.int64)
+    ranked = list(ranked)
+    numbers = np.concatenate([numbers for _, numbers in ranked]).astype(np.int64)
+    shares = np.concatenate([weight / (k + 1 + np.arange(len(numbers))) for weight, numbers in ranked])
+    found, places = np.unique(numbers, return_inverse=True)
+    scores = np.bincount(places, shares, len(found))
+    best = np.argsort(-scores, kind='stable')
+    return scores[best], found[best]
 
 # %% ../../nbs/search/23_searcher.ipynb #5635a435
 @patch
@@ -410,12 +424,13 @@ def _first_row(self: Searcher, row, scores, grouped):
 
 @patch
 def _matching_rows(self: Searcher, scores, titles, category, grouped):
-    "Yield score, row number and group of the rows that have these `titles`, best first."
-    wanted = self.categories[norm(category)] if category else None
-    for score, title in zip(scores, titles, strict=True):
-        for row in self.by_title[title].tolist():
-            if category and self.category[row] != wanted: continue
-            yield score, row, int(self.family[row]) if grouped else row
+    "List score, row number and group of the rows that have these `titles`, best first."
+    rows, places = self.by_title.rows(titles)
+    if category:
+        inside = self.category[rows] == self.categories[norm(category)]
+        rows, places = rows[inside], places[inside]
+    groups = self.family[rows] if grouped else rows
+    return zip(scores[places].tolist(), rows.tolist(), groups.tolist(), strict=True)
 
 
 @patch
