@@ -1,13 +1,18 @@
-"""Measure latency and throughput of an HTTP server; shared by `serve.py` and `soak.py`.
+"""Start, measure and stop an HTTP server; shared by `serve.py` and `soak.py`.
 
-The client keeps its connections open and uses bare asyncio streams, to take little of the processor that it measures.
-`BENCH_SHARE=.2` sends a fifth of the requests; `BENCH_LOG=FILE` keeps what the servers print to standard error."""
+`measure` sends requests with wrk (https://github.com/wg/wrk), which takes little of the processor that it measures.
+`drive` sends them with asyncio, so that its caller can look at every answer. `BENCH_SHARE=.2` measures for a fifth of
+the time; `BENCH_LOG=FILE` keeps what the servers print to standard error."""
 import asyncio
 import contextlib
+import json
 import os
+import shutil
 import signal
 import socket
+import statistics
 import subprocess
+import tempfile
 import time
 import urllib.parse
 import urllib.request
@@ -15,6 +20,10 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+
+SCRIPT = Path(__file__).parent/'search.lua'
+MEDIANS = ('p50_ms', 'p95_ms', 'p99_ms', 'per_second') # Of all rounds
+SUMS = ('requests', 'not_200', 'broken')
 
 
 def free_port():
@@ -24,17 +33,17 @@ def free_port():
         return s.getsockname()[1]
 
 
-def search_path(query):
+def search_path(query, **options):
     "Return the path of a search."
-    return '/search?k=10&q=' + urllib.parse.quote(query)
+    return '/search?' + urllib.parse.urlencode(dict(k=10, q=query) | options, quote_via=urllib.parse.quote)
 
 
-def start(command, port, timeout=180):
+def start(command, port, timeout=180, env=None):
     "Start a server; return the process and the seconds until its first answer."
     begin = time.perf_counter()
     with open(os.environ.get('BENCH_LOG', os.devnull), 'w') as log:
         server = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=log,
-                                  start_new_session=True)
+                                  start_new_session=True, env=env)
     url = f'http://127.0.0.1:{port}{search_path("first")}'
     while time.perf_counter() - begin < timeout:
         try:
@@ -111,16 +120,29 @@ async def drive(port, paths, concurrency):
     return np.array(latencies), statuses, time.perf_counter() - begin
 
 
-def measure(port, queries, concurrency, n, rounds=3):
-    "Send `n` searches per round; return the median over rounds of latency percentiles in ms and searches per second."
-    n = round(n * float(os.environ.get('BENCH_SHARE', 1)))
-    measured = []
-    errors = 0
-    for number in range(rounds):
-        paths = [search_path(queries[(number * n + i) % len(queries)]) for i in range(n)]
-        latencies, statuses, seconds = asyncio.run(drive(port, paths, concurrency))
-        measured.append([*np.percentile(latencies, (50, 95, 99)), n / seconds])
-        errors += n - statuses[200]
-    p50, p95, p99, rate = np.median(measured, 0)
-    return dict(p50_ms=round(p50, 2), p95_ms=round(p95, 2), p99_ms=round(p99, 2), per_second=round(rate, 1),
-                requests=n * rounds, not_200=errors)
+def find_wrk():
+    "Return the path of wrk, or say how to install it."
+    wrk = shutil.which('wrk')
+    if wrk: return wrk
+    raise SystemExit('wrk sends the requests and is not installed: `apt-get install wrk` (Debian, Ubuntu), '
+                     '`brew install wrk` (macOS), or build https://github.com/wg/wrk')
+
+
+def send(port, paths, first, connections, seconds):
+    "Request `paths`, from number `first` on, over and over for some seconds; return what `search.lua` prints."
+    with tempfile.NamedTemporaryFile('w', suffix='.txt') as file:
+        file.write('\n'.join(paths) + '\n')
+        file.flush()
+        command = [find_wrk(), '-t1', f'-c{connections}', f'-d{seconds:g}s', '--timeout', '30s', '-s', SCRIPT,
+                   f'http://127.0.0.1:{port}', '--', file.name, first]
+        printed = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True).stdout
+    return json.loads(printed.splitlines()[-1])
+
+
+def measure(port, queries, connections, seconds, rounds=3, **options):
+    "Search for some seconds per round; return medians over rounds of latencies in ms and searches per second."
+    seconds = max(1, round(seconds * float(os.environ.get('BENCH_SHARE', 1))))
+    paths = [search_path(query, **options) for query in queries]
+    found = [send(port, paths, number * len(paths) // rounds, connections, seconds) for number in range(rounds)]
+    medians = {name: round(statistics.median(one[name] for one in found), 2) for name in MEDIANS}
+    return medians | {name: sum(one[name] for one in found) for name in SUMS}

@@ -1,5 +1,5 @@
 """Search a catalog of structured titles by meaning."""
-__version__ = "0.0.1"
+__version__ = "0.1.0"
 __all__ = ['Searcher']
 
 

@@ -44,11 +44,16 @@ def sizes_rows(result):
 
 
 def serve_rows(result):
-    one, two = result['ours, 1 worker'], result['ours, 2 workers']
-    latency, busy = one['concurrency_1'], two['concurrency_32']
-    yield 'latency over HTTP, one client', f"{latency['p50_ms']:g} ms", f"median; p95 {latency['p95_ms']:g} ms"
-    yield 'searches per second over HTTP', f"{busy['per_second']:g}", '32 clients, two workers on two cores'
-    yield 'memory of one service process', f"{one['largest_process_rss_mb']:g} MB", 'one worker'
+    for name in result:
+        if not name.endswith(', 1 worker'): continue
+        system = name.removesuffix(', 1 worker')
+        one, two = result[name], result[f'{system}, 2 workers']
+        latency, busy = one['concurrency_1'], two['concurrency_32']
+        speed = f"{latency['p50_ms']:g} ms, {busy['per_second']:g} searches/s"
+        recall = one.get('recall_at_5')
+        notes = [f"p99 {latency['p99_ms']:g} ms", f"{two['largest_process_rss_mb']:g} MB a worker"]
+        if recall: notes.insert(0, f"Recall@5 {recall['family']:g}")
+        yield f'over HTTP, {system}: median of one client, 32 clients', speed, '; '.join(notes)
 
 
 def soak_rows(result):
