@@ -60,7 +60,9 @@ def training_set(
     negatives = [group.get('negatives') or [] for group in groups]
     n = max(map(len, negatives), default=0)
     pool = [*chain.from_iterable(negatives), *(group['id'] for group in groups)]
-    if n: negatives = [_fill_up(ids, group['id'], pool, n, title, rng) for group, ids in zip(groups, negatives, strict=True)]
+    if n:
+        pairs = zip(groups, negatives, strict=True)
+        negatives = [_fill_up(ids, group['id'], pool, n, title, rng) for group, ids in pairs]
     columns = dict(
         anchor=[group['query'] for group in groups],
         positive=[title[group['id']] for group in groups],
