@@ -1,17 +1,23 @@
 """Measure the search page of a finished run in Chromium.
 
-    python benchmarks/browser.py [RUN]        by default runs/demo
+    python benchmarks/browser.py [RUN]                   by default runs/demo
+    python benchmarks/browser.py [RUN] --engines all     Chromium, Firefox and WebKit, one table, nothing else
 
 Measures latency from an input event to the results in the page, first and second visits over a slow link, memory,
 and Recall@5 on dev evaluation queries compared with exact search in Python. After `npm ci --ignore-scripts` in
 `benchmarks/peers`, the page is also compared with MiniSearch, Fuse.js and transformers.js over the same titles.
-Writes `results/browser.json` after each part; load averages are stored with the numbers."""
+Writes `results/browser.json` after each part; load averages are stored with the numbers.
+
+`--engines` compares engines: MB until the first answer by meaning and in all, and seconds until then, over the slow
+link; latency from input to results of 200 queries typed back to back, and Recall@5 of 500, with the transformer and
+with the n-gram encoder alone. Writes `results/engines.json`."""
 import argparse
 import json
 import os
 import random
 import shutil
 import statistics
+import sys
 import threading
 import time
 from http.server import ThreadingHTTPServer
@@ -24,9 +30,13 @@ from traces import RESULTS, load_average, trace, write_json
 from embedding_search.core import pin_threads
 from embedding_search.data.catalog import norm
 from embedding_search.evaluation.metrics import paired_bootstrap
+from embedding_search.evaluation.report import markdown_table
 from embedding_search.model.encoders import OnnxEncoder
 from embedding_search.search.searcher import Searcher
 from embedding_search.search.site import Preview, build_site
+
+sys.path.insert(0, str(Path(__file__).parents[1]/'tools'))
+from engines import HAVE, PACKAGES, TABS
 
 MEASURES = ('web/src/**/*.ts', 'embedding_search/search/site.py', 'benchmarks/tab.py')
 MBIT = 10 # Megabits per second of the slow link
@@ -380,15 +390,87 @@ def measure_all(run, browser, server, address):
     report.add('instead', dict(this=this) | measure_peers(page, searcher.rows, catalog))
 
 
+# All engines
+
+STATUS = f'JSON.stringify({ELEMENT}?.status ?? {{}})'
+MEANING = ('draft', 'ngram', 'transformer') # Tiers that search by meaning
+
+
+def first_visit(tab, server, url):
+    "Open the page over the slow link; return MB and seconds until it answers by meaning, and until it is complete."
+    server.sent = 0
+    server.slow = True
+    start = time.time()
+    tab.goto(url)
+    first = None
+    while True:
+        status = json.loads(tab.evaluate(STATUS))
+        if not first and status.get('tier') in MEANING: first = server.sent / 1e6, time.time() - start
+        if status.get('state') == 'ready': break
+        time.sleep(.05)
+    server.slow = False
+    return dict(first_mb=round(first[0], 2), first_s=round(first[1], 1), all_mb=round(server.sent / 1e6, 2),
+                all_s=round(time.time() - start, 1))
+
+
+def measure_tier(tab, catalog):
+    "Measure latency and Recall@5 of an open page."
+    queries = [query['query'] for query in catalog.queries]
+    tab.evaluate(BACK, queries[200:240]) # Warm up
+    rounds = [tab.evaluate(BACK, queries[:200]) for _ in range(3)]
+    found = tab.evaluate(SEARCH, [queries[:500], 'hybrid'])
+    return dict(ms=summarize_rounds(rounds, 0), worker_ms=summarize_rounds(rounds, 1), recall=catalog.recall(found),
+                recall_queries=len(found))
+
+
+def measure_engine(engine, server, address, catalog):
+    "Measure both pages in one engine."
+    tab = TABS[engine]()
+    try:
+        measured = first_visit(tab, server, f'{address}/site/')
+        measured['transformer'] = measure_tier(tab, catalog)
+        first_visit(tab, server, f'{address}/site-ngram/')
+        return measured | dict(ngram=measure_tier(tab, catalog))
+    finally: tab.close()
+
+
+def engine_rows(engines):
+    "Format the engines as rows of a table."
+    for engine, found in engines.items():
+        for tier in ('transformer', 'ngram'):
+            ms, recall = found[tier]['ms'], found[tier]['recall']
+            yield {'engine': engine, 'encoder': tier, 'MB to the first answer': found['first_mb'],
+                   'seconds to it, 10 Mbit/s': found['first_s'], 'MB in all': found['all_mb'],
+                   'ms, median / p95': f"{ms['median']:.1f} / {ms['p95']:.1f}", 'Recall@5 (%)': recall['family']}
+
+
+def measure_engines(names, catalog, server, address):
+    "Measure engines one after the other and write the results."
+    engines = {}
+    load_before = load_average()
+    for engine in names:
+        if not HAVE[engine]: sys.exit(f'{engine} is not installed: apt-get install {PACKAGES[engine]}')
+        engines[engine] = measure_engine(engine, server, address, catalog)
+        write_json(RESULTS/'engines.json', dict(titles=len(catalog.title_of), load_before=load_before, engines=engines,
+                                                load_after=load_average(), trace=trace(MEASURES)))
+    print(markdown_table(list(engine_rows(engines))))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('run', nargs='?', type=Path, default='runs/demo')
+    parser.add_argument('--engines', help=f"compare engines: all, or some of {', '.join(TABS)}, separated by commas")
     args = parser.parse_args()
     pin_threads(2)
     build_site(args.run)
     copy_without_transformer(args.run)
     server = Server(args.run)
-    with serving(server) as address, chromium() as browser: measure_all(args.run, browser, server, address)
+    with serving(server) as address:
+        if args.engines:
+            names = list(TABS) if args.engines == 'all' else args.engines.split(',')
+            measure_engines(names, Catalog(args.run, Searcher.load(args.run).rows), server, address)
+        else:
+            with chromium() as browser: measure_all(args.run, browser, server, address)
 
 
 if __name__ == '__main__': main()

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import tarfile
 import threading
 import time
@@ -27,11 +28,9 @@ from embedding_search.search.site import (
     write_parts,
 )
 
-BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
-CHROMIUM = os.environ.get('CHROMIUM') or next(filter(None, map(shutil.which, BROWSERS)), None)
-ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-        '--disable-component-update', '--disable-sync']
-WEB = Path(__file__).parents[1] / 'web'
+sys.path.insert(0, str(Path(__file__).parents[1] / 'tools'))
+from engines import ARGS, CHROMIUM, WEB
+
 AXE = WEB / 'node_modules' / 'axe-core' / 'axe.min.js'
 ELEMENT = "document.querySelector('embedding-search')"
 STRICT_POLICY = ("default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; "

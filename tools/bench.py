@@ -19,6 +19,7 @@ from traces import changed_since
 FOLDER = Path('benchmarks')
 COMMANDS = dict(
     browser=['browser.py'],
+    engines=['browser.py', '--engines', 'all'],
     sizes=['sizes.py', '--again'],
     serve=['serve.py', 'runs/demo'],
     soak=['soak.py'],
@@ -36,6 +37,16 @@ def browser_rows(result):
     yield 'query in the browser tab, median / p95', f"{times['median']:.1f} / {times['p95']:.1f} ms", titles
     change = '{:+.2f} ({:+.2f} … {:+.2f})'.format(*recall['browser_over_python'])
     yield 'Recall@5 in the tab minus exact FP32 in Python', change, f"{recall['queries']:,} dev eval queries"
+
+
+def engines_rows(result):
+    for engine, found in result['engines'].items():
+        first = f"{found['first_mb']:g} MB until it answers by meaning, {found['all_mb']:g} MB in all"
+        times = ' and '.join(f"{found[tier]['ms']['median']:.1f} / {found[tier]['ms']['p95']:.1f} ms"
+                             for tier in ('ngram', 'transformer'))
+        recalls = ', '.join(f"{found[tier]['recall']['family']:g}" for tier in ('ngram', 'transformer'))
+        what = f'query in {engine}, n-gram encoder and transformer, median / p95'
+        yield what, times, f"{first}; Recall@5 {recalls} on {found['ngram']['recall_queries']} dev queries"
 
 
 def sizes_rows(result):
@@ -105,8 +116,8 @@ def warn_of_changes():
             for line in changed_since(path): print(f'warning: {line}', file=sys.stderr)
 
 
-ROWS = dict(browser=browser_rows, sizes=sizes_rows, serve=serve_rows, soak=soak_rows, incremental=incremental_rows,
-            scale=scale_rows, million=million_rows, encode=encode_rows)
+ROWS = dict(browser=browser_rows, engines=engines_rows, sizes=sizes_rows, serve=serve_rows, soak=soak_rows,
+            incremental=incremental_rows, scale=scale_rows, million=million_rows, encode=encode_rows)
 
 
 def write_table():

@@ -2,9 +2,7 @@
 
 Fails on a dead link, a script error, a request to another host, a page that is wider than its window, a line of code
 that has to be scrolled, and if the live search of the front page does not answer."""
-import os
 import re
-import shutil
 import sys
 import threading
 from contextlib import contextmanager
@@ -13,13 +11,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
+from engines import ARGS, CHROMIUM
 from playwright.sync_api import sync_playwright
 
 SITE = Path(__file__).parents[1]/'_docs'
-CHROMIUM = os.environ.get('CHROMIUM') or next(
-    filter(None, map(shutil.which, ['chromium', 'chromium-browser', 'google-chrome'])), None)
-ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-        '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1']
+NO_HOST = '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1' # No page reaches another host
 DESKTOP = dict(width=1280, height=800)
 PHONE = dict(width=390, height=844)
 MAX_COLUMNS = 120 # Longest line of code that a reader sees without scrolling
@@ -143,7 +139,7 @@ class SiteCheck:
 def opened(folder):
     "Serve a folder, start Chromium, and yield a `SiteCheck`."
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=[*ARGS, NO_HOST])
         context = browser.new_context(viewport=DESKTOP, service_workers='block')
         check = SiteCheck(folder, context.new_page())
         yield check

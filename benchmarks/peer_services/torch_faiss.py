@@ -3,7 +3,7 @@
     python torch_faiss.py                       builds the index
     uvicorn --factory torch_faiss:app
 
-An HNSW graph finds the same titles as `IndexFlatIP` in a tenth of the time."""
+An HNSW graph of this width finds nearly the same titles as the exact `IndexFlatIP`, in less time."""
 import faiss
 import torch
 from sentence_transformers import SentenceTransformer
