@@ -394,6 +394,7 @@ def measure_all(run, browser, server, address):
 
 STATUS = f'JSON.stringify({ELEMENT}?.status ?? {{}})'
 MEANING = ('draft', 'ngram', 'transformer') # Tiers that search by meaning
+VISIT_LIMIT = 180 # Seconds until a page must be complete
 
 
 def first_visit(tab, server, url):
@@ -403,11 +404,12 @@ def first_visit(tab, server, url):
     start = time.time()
     tab.goto(url)
     first = None
-    while True:
+    status = {}
+    while status.get('state') != 'ready':
+        if time.time() - start > VISIT_LIMIT: raise TimeoutError(f'{url}: {status}')
+        time.sleep(.05)
         status = json.loads(tab.evaluate(STATUS))
         if not first and status.get('tier') in MEANING: first = server.sent / 1e6, time.time() - start
-        if status.get('state') == 'ready': break
-        time.sleep(.05)
     server.slow = False
     return dict(first_mb=round(first[0], 2), first_s=round(first[1], 1), all_mb=round(server.sent / 1e6, 2),
                 all_s=round(time.time() - start, 1))

@@ -1,7 +1,7 @@
 """Run the unit tests of the browser code, every notebook as a test, and pytest.
 
-What fails is run a second time, alone: on a busy machine a browser can be too slow for a test. What passes only then is
-listed as flaky. End with the failed names and the line `N passed, N failed`."""
+If only tests with a browser fail, they run once more, alone: on a busy machine a browser can be too slow. What passes
+only then is listed as flaky. End with the failed names and the line `N passed, N failed`."""
 import os
 import subprocess
 import sys
@@ -15,6 +15,7 @@ import web_checks
 from notebooks import find_notebooks
 
 JOBS = 2 # Processes at a time
+WITH_BROWSER = ('tests.test_browser', 'tests.test_engines', 'tests.test_live_page', 'tests.test_docs')
 ENV = os.environ | dict(HF_HUB_OFFLINE='1', OMP_NUM_THREADS='1', OMP_WAIT_POLICY='PASSIVE',
                         TOKENIZERS_PARALLELISM='false')
 
@@ -33,15 +34,15 @@ def run_notebook(path):
     return path, result.returncode == 0, time.perf_counter() - start, (result.stdout + result.stderr)[-6000:]
 
 
-def run_notebooks(paths, jobs=JOBS):
-    "Run notebooks, a few at a time; return how many passed, and those that failed."
+def run_notebooks():
+    "Run all notebooks, a few at a time; return how many passed and the names of those that failed."
     passed, failed = 0, []
-    with ThreadPoolExecutor(jobs) as pool:
-        for path, ok, seconds, output in pool.map(run_notebook, paths):
+    with ThreadPoolExecutor(JOBS) as pool:
+        for path, ok, seconds, output in pool.map(run_notebook, find_notebooks()):
             print(f"{'ok  ' if ok else 'FAIL'} {path}  {seconds:.0f} s", flush=True)
             if ok: passed += 1
             else:
-                failed.append(path)
+                failed.append(str(path))
                 print(output, flush=True)
     return passed, failed
 
@@ -67,18 +68,15 @@ def main():
     start = time.perf_counter()
     unit_passed, failed = web_checks.unit_tests() if web_checks.build() else (0, [])
     print(f'browser code: {unit_passed} unit tests passed, {len(failed)} failed', flush=True)
-    notebooks_passed, notebooks_failed = run_notebooks(find_notebooks())
+    notebooks_passed, notebooks_failed = run_notebooks()
     tests_passed, tests_failed, skipped = run_pytest('-n', str(JOBS), '--dist', 'loadfile', '--durations=15')
-    first = [*map(str, notebooks_failed), *tests_failed]
-    if notebooks_failed:
-        again, notebooks_failed = run_notebooks(notebooks_failed, jobs=1)
-        notebooks_passed += again
-    if tests_failed:
-        again, tests_failed, _ = run_pytest('--last-failed')
-        tests_passed += again
-    second = [*map(str, notebooks_failed), *tests_failed]
-    flaky = [name for name in first if name not in second]
-    failed += second
+    flaky = []
+    if tests_failed and all(name.startswith(WITH_BROWSER) for name in tests_failed):
+        first = tests_failed
+        passed_again, tests_failed, _ = run_pytest('--last-failed')
+        tests_passed += passed_again
+        flaky = [name for name in first if name not in tests_failed]
+    failed += notebooks_failed + tests_failed
     print(f'{(time.perf_counter() - start) / 60:.1f} minutes')
     if flaky: print('flaky, passed alone:', *flaky, sep='\n  ')
     if failed: print('failed:', *failed, sep='\n  ')
