@@ -519,6 +519,9 @@ def test_price_of_a_model():
     assert generation.model_price(GenerateSettings(model='qwen3', price=[0, 0])).output == 0
     own = generation.model_price(GenerateSettings(price=[1, 5]))
     assert (own.input, own.output, own.cache_write, own.cache_read) == (1, 5, 1.25, .1)
+    local = GenerateSettings(model='qwen3', price=[.25, 1.25], base_url='http://localhost:8000')
+    assert generation.model_price(local) == generation.Price(input=.25, output=1.25, cache_write=.25, cache_read=.25,
+                                                             batch=1)
     with pytest.raises(InputError, match='--price 0,0'): generation.model_price(GenerateSettings(model='qwen3'))
 
 

@@ -185,6 +185,21 @@ def test_pins_are_refused_unless_they_are_turned_on(current):
         assert '--pins' in answer.json()['error']
 
 
+def test_a_pin_changes_one_query_until_it_is_removed(run_copy):
+    editor = TestClient(make_app(HotSwapSearcher(run_copy), pins=True))
+
+    def found(query): return [hit['id'] for hit in editor.get('/search', params=dict(q=query)).json()['hits']]
+
+    before = found('mot'), found('oil')
+    assert before[0][0] != '06/2'
+    pinned = editor.post('/pins', json=dict(query='MOT', id='06/2'))
+    assert pinned.json() == dict(pins=[dict(query='MOT', id='06/2')])
+    assert found('mot')[0] == '06/2'
+    assert found('oil') == before[1]
+    assert editor.delete('/pins', params=dict(query='Mot')).json() == dict(pins=[])
+    assert (found('mot'), found('oil')) == before
+
+
 def test_wrong_pins(run_copy):
     editor = TestClient(make_app(HotSwapSearcher(run_copy), pins=True))
     wrong = editor.post('/pins', json=dict(query='mot', id='X2'))

@@ -193,7 +193,7 @@ PAGE_HEADERS = API_HEADERS | {
 
 # %% ../../nbs/search/34_middleware.ipynb #mw000031
 def _is_api(scope):
-    "Test whether a request is for the API."
+    "Test whether a request is for the API; `GET /` is the search page."
     return scope['path'] in API_PATHS or (scope['path'] == '/' and scope['method'] == 'POST')
 
 
@@ -245,7 +245,7 @@ class RequestMiddleware:
 # %% ../../nbs/search/34_middleware.ipynb #a2f45baa
 @patch
 def _has_key(self: RequestMiddleware, headers):
-    "Test whether `headers` (lower-case names, bytes) have the right API key."
+    "Test whether `headers` (lower-case names, bytes) have the right API key, in constant time."
     given = headers.get(b'authorization', b'').removeprefix(b'Bearer ') or headers.get(b'x-api-key', b'')
     return hmac.compare_digest(hashlib.sha256(given).digest(), self.key)
 
@@ -289,7 +289,7 @@ async def read_body(
 # %% ../../nbs/search/34_middleware.ipynb #f881375e
 @patch
 async def _forward(self: RequestMiddleware, scope, receive, reply, body):
-    "Pass a request to the application; an unexpected exception becomes status 500."
+    "Pass a request to the application; an unexpected exception becomes status 500 and is logged."
     unread = [dict(type='http.request', body=body, more_body=False)]
 
     async def receive_again():

@@ -415,7 +415,7 @@ async def record(self: Service, body: Event):
     )
     line = json.dumps(event, ensure_ascii=False).encode() + b'\n'
     descriptor = os.open(self.events, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try: os.write(descriptor, line)
+    try: os.write(descriptor, line) # One system call, because several workers share the file
     finally: os.close(descriptor)
     return _json_response(dict(recorded=True))
 
