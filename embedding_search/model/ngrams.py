@@ -23,8 +23,9 @@ def plain_words(
 ) -> list[str]: # Words in lower case, without accents
     "Split `text` into words in lower case, without accents."
     decomposed = unicodedata.normalize('NFKD', text.lower())
-    letters = [c for c in decomposed if not unicodedata.category(c).startswith('M')]
-    return re.findall(r'\w+', ''.join(letters))
+    if not decomposed.isascii():
+        decomposed = ''.join(c for c in decomposed if not unicodedata.category(c).startswith('M'))
+    return re.findall(r'\w+', decomposed)
 
 # %% ../../nbs/model/19_ngrams.ipynb #7a06cf0e
 @lru_cache(200_000)

@@ -282,7 +282,7 @@ def write_parts(
     step = math.ceil(len(data) / n_parts) or 1
     parts = []
     for start in range(0, max(1, len(data)), step):
-        packed = gzip.compress(data[start:start + step], 9, mtime=0)
+        packed = gzip.compress(data[start:start + step], 6, mtime=0)
         sha256 = hashlib.sha256(packed).hexdigest()
         part = folder / f'{sha256[:20]}.bin'
         if not part.exists() or part.read_bytes() != packed: atomic_write(part, packed) # Somebody may be reading it
