@@ -2,15 +2,18 @@
 
     python benchmarks/browser.py [RUN]                   by default runs/demo
     python benchmarks/browser.py [RUN] --engines all     Chromium, Firefox and WebKit, one table, nothing else
+    python benchmarks/browser.py [RUN] --engines all --before SITE     and the page of an earlier version
 
 Measures latency from an input event to the results in the page, first and second visits over a slow link, memory,
 and Recall@5 on dev evaluation queries compared with exact search in Python. After `npm ci --ignore-scripts` in
-`benchmarks/peers`, the page is also compared with MiniSearch, Fuse.js and transformers.js over the same titles.
+`benchmarks/peers`, the page is also compared with MiniSearch, Orama, Fuse.js and transformers.js over the same titles.
 Writes `results/browser.json` after each part; load averages are stored with the numbers.
 
 `--engines` compares engines: MB until the first answer by meaning and in all, and seconds until then, over the slow
 link; latency from input to results of 200 queries typed back to back, and Recall@5 of 500, with the transformer and
-with the n-gram encoder alone. Writes `results/engines.json`."""
+with the n-gram encoder alone. In Chromium, the peers get the same 500 queries; their times are without the page.
+`--before` adds the site that the code of an earlier version built from a run of its own: its times can be compared,
+its Recall@5 is that of its model. Writes `results/engines.json`."""
 import argparse
 import json
 import os
@@ -42,8 +45,8 @@ MEASURES = ('web/src/**/*.ts', 'embedding_search/search/site.py', 'benchmarks/ta
 MBIT = 10 # Megabits per second of the slow link
 DELAY = .04 # Seconds before each answer over the slow link
 PEERS = Path(__file__).parent/'peers'
-PEER_QUERIES = {'minisearch': 200, 'minisearch_fuzzy': 200, 'fuse': 20, 'transformers': 200}
-SITES = ('site', 'site-ngram') # Folders of the run that are served
+PEER_QUERIES = {'minisearch': 200, 'minisearch_fuzzy': 200, 'orama': 200, 'fuse': 20, 'transformers': 200}
+ENGINE_QUERIES = 500 # For Recall@5 in each engine
 
 # Types a query when the page opens; keeps when each tier answered first, and how long tasks blocked the page
 VISIT = """
@@ -128,14 +131,13 @@ class SlowFile:
 
 
 class Host(Preview):
-    "Serve sites of a run under their names, the run under /run/, and the peers under /."
+    "Serve the folders of the server under their names, and the peers under /."
     isolated = True
 
     def do_GET(self): # noqa: N802
         first = self.path.split('/')[1]
-        run = self.server.run
-        if first in SITES: self.prefix, self.directory = f'/{first}/', str(run/first)
-        elif first == 'run': self.prefix, self.directory = '/run/', str(run)
+        folder = self.server.folders.get(first)
+        if folder: self.prefix, self.directory = f'/{first}/', str(folder)
         else: self.prefix, self.directory = '/', str(PEERS)
         if self.server.slow: time.sleep(DELAY)
         file = self.wfile
@@ -146,9 +148,9 @@ class Host(Preview):
 
 class Server(ThreadingHTTPServer):
     "Serve over one link, which is slow when `slow` is set; `sent` counts bytes."
-    def __init__(self, run):
+    def __init__(self, folders):
         super().__init__(('127.0.0.1', 0), Host)
-        self.run = run
+        self.folders = folders # Name to folder
         self.slow = False
         self.sent = 0
         self.link_free = 0. # Time when the link has carried all that was sent
@@ -304,11 +306,11 @@ def summarize_recall(found, catalog):
     return recall | dict(queries=len(groups), browser_over_python=change)
 
 
-def measure_peers(page, rows, catalog):
-    "Measure MiniSearch and Fuse.js over the same titles, and transformers.js with float vectors."
+def measure_peers(page, rows, catalog, n_queries):
+    "Measure keyword searches over the same titles, and transformers.js with float vectors; peer to number of queries."
     page.evaluate('rows => { window.rows = rows }', [[row['id'], row['title'], row['title_no']] for row in rows])
     measured = {}
-    for name, n in PEER_QUERIES.items():
+    for name, n in n_queries.items():
         queries = [query['query'] for query in catalog.queries[:n]]
         build = page.evaluate('name => peers[name].build()', name)
         times, found = page.evaluate('([name, queries]) => ask(peers[name], queries)', [name, queries])
@@ -318,15 +320,16 @@ def measure_peers(page, rows, catalog):
     return measured
 
 
-def copy_without_transformer(run):
-    "Copy the site of a run and end it with the n-gram tier."
-    copy = run/'site-ngram'
+def copy_without_transformer(site):
+    "Copy a site and end it with the n-gram tier; return the copy."
+    copy = site.with_name(f'{site.name}-ngram')
     shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(run/'site', copy)
+    shutil.copytree(site, copy)
     manifest = json.loads((copy/'site.json').read_text())
-    manifest['encoders'] = [encoder for encoder in manifest['encoders'] if encoder['name'] == 'ngram']
+    manifest['encoders'] = [encoder for encoder in manifest['encoders'] if encoder['name'] != 'transformer']
     manifest['version'] += '-ngram'
     (copy/'site.json').write_text(json.dumps(manifest))
+    return copy
 
 
 def load_exact_searcher(run):
@@ -387,7 +390,7 @@ def measure_all(run, browser, server, address):
     page = browser.new_page()
     page.goto(f'{address}/peers.html')
     this = dict(ms=spread(times), recall_at_5=report['recall_at_5']['browser'], queries=len(times))
-    report.add('instead', dict(this=this) | measure_peers(page, searcher.rows, catalog))
+    report.add('instead', dict(this=this) | measure_peers(page, searcher.rows, catalog, PEER_QUERIES))
 
 
 # All engines
@@ -420,57 +423,86 @@ def measure_tier(tab, catalog):
     queries = [query['query'] for query in catalog.queries]
     tab.evaluate(BACK, queries[200:240]) # Warm up
     rounds = [tab.evaluate(BACK, queries[:200]) for _ in range(3)]
-    found = tab.evaluate(SEARCH, [queries[:500], 'hybrid'])
+    found = tab.evaluate(SEARCH, [queries[:ENGINE_QUERIES], 'hybrid'])
     return dict(ms=summarize_rounds(rounds, 0), worker_ms=summarize_rounds(rounds, 1), recall=catalog.recall(found),
                 recall_queries=len(found))
 
 
+def measure_site(tab, server, url, catalog):
+    "Measure the page with and without the transformer; `url` has no slash at the end."
+    measured = first_visit(tab, server, f'{url}/')
+    measured['transformer'] = measure_tier(tab, catalog)
+    first_visit(tab, server, f'{url}-ngram/')
+    return measured | dict(ngram=measure_tier(tab, catalog))
+
+
 def measure_engine(engine, server, address, catalog):
-    "Measure both pages in one engine."
+    "Measure all pages in one engine."
     tab = TABS[engine]()
     try:
-        measured = first_visit(tab, server, f'{address}/site/')
-        measured['transformer'] = measure_tier(tab, catalog)
-        first_visit(tab, server, f'{address}/site-ngram/')
-        return measured | dict(ngram=measure_tier(tab, catalog))
+        measured = measure_site(tab, server, f'{address}/site', catalog)
+        if 'before' in server.folders: measured['before'] = measure_site(tab, server, f'{address}/before', catalog)
+        return measured
     finally: tab.close()
 
 
-def engine_rows(engines):
-    "Format the engines as rows of a table."
-    for engine, found in engines.items():
-        for tier in ('transformer', 'ngram'):
-            ms, recall = found[tier]['ms'], found[tier]['recall']
-            yield {'engine': engine, 'encoder': tier, 'MB to the first answer': found['first_mb'],
-                   'seconds to it, 10 Mbit/s': found['first_s'], 'MB in all': found['all_mb'],
-                   'ms, median / p95': f"{ms['median']:.1f} / {ms['p95']:.1f}", 'Recall@5 (%)': recall['family']}
+def engine_row(engine, page, encoder, ms, recall, visit=None):
+    "Format one row of the table; peers have no `visit`."
+    visit = visit or dict.fromkeys(('first_mb', 'first_s', 'all_mb'), '')
+    return {'engine': engine, 'page': page, 'encoder': encoder, 'MB to the first answer': visit['first_mb'],
+            'seconds to it, 10 Mbit/s': visit['first_s'], 'MB in all': visit['all_mb'],
+            'ms, median / p95': f"{ms['median']:.1f} / {ms['p95']:.1f}", 'Recall@5 (%)': recall['family']}
 
 
-def measure_engines(names, catalog, server, address):
-    "Measure engines one after the other and write the results."
-    engines = {}
-    load_before = load_average()
+def engine_rows(results):
+    "Format the results as rows of a table."
+    for engine, found in results['engines'].items():
+        pages = {'this': found} | ({'before': found['before']} if 'before' in found else {})
+        for page, visit in pages.items():
+            for tier in ('transformer', 'ngram'):
+                yield engine_row(engine, page, tier, visit[tier]['ms'], visit[tier]['recall'], visit)
+    for name, found in results.get('peers', {}).items():
+        yield engine_row('chromium', name, '', found['ms'], found['recall_at_5'])
+
+
+def measure_engines(names, rows, server, address):
+    "Measure engines one after the other, then the peers, and write the results."
+    catalog = Catalog(server.folders['run'], rows)
+    results = dict(titles=len(rows), load_before=load_average(), engines={})
     for engine in names:
         if not HAVE[engine]: sys.exit(f'{engine} is not installed: apt-get install {PACKAGES[engine]}')
-        engines[engine] = measure_engine(engine, server, address, catalog)
-        write_json(RESULTS/'engines.json', dict(titles=len(catalog.title_of), load_before=load_before, engines=engines,
-                                                load_after=load_average(), trace=trace(MEASURES)))
-    print(markdown_table(list(engine_rows(engines))))
+        results['engines'][engine] = measure_engine(engine, server, address, catalog)
+        write_engines(results)
+    if 'chromium' in names and (PEERS/'node_modules').exists():
+        n_queries = {name: ENGINE_QUERIES for name in PEER_QUERIES if name != 'fuse'} # Seconds for each query
+        tab = TABS['chromium']()
+        tab.goto(f'{address}/peers.html')
+        results['peers'] = measure_peers(tab, rows, catalog, n_queries)
+        tab.close()
+        write_engines(results)
+    print(markdown_table(list(engine_rows(results))))
+
+
+def write_engines(results):
+    "Write what was measured so far."
+    write_json(RESULTS/'engines.json', results | dict(load_after=load_average(), trace=trace(MEASURES)))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('run', nargs='?', type=Path, default='runs/demo')
     parser.add_argument('--engines', help=f"compare engines: all, or some of {', '.join(TABS)}, separated by commas")
+    parser.add_argument('--before', type=Path, help='site of an earlier version, for --engines')
     args = parser.parse_args()
     pin_threads(2)
     build_site(args.run)
-    copy_without_transformer(args.run)
-    server = Server(args.run)
+    folders = {'run': args.run, 'site': args.run/'site', 'site-ngram': copy_without_transformer(args.run/'site')}
+    if args.before: folders |= {'before': args.before, 'before-ngram': copy_without_transformer(args.before)}
+    server = Server(folders)
     with serving(server) as address:
         if args.engines:
             names = list(TABS) if args.engines == 'all' else args.engines.split(',')
-            measure_engines(names, Catalog(args.run, Searcher.load(args.run).rows), server, address)
+            measure_engines(names, Searcher.load(args.run).rows, server, address)
         else:
             with chromium() as browser: measure_all(args.run, browser, server, address)
 
