@@ -4,6 +4,7 @@
     python benchmarks/closed_catalog.py RUN --study coverage   5% to all families have queries; two methods
     python benchmarks/closed_catalog.py RUN --study data       1,000 to all families have queries
     python benchmarks/closed_catalog.py RUN --study seeds      three seeds
+    python benchmarks/closed_catalog.py RUN --study epochs     six or eight epochs
     python benchmarks/closed_catalog.py RUN --study gates      when n-grams count; nothing is trained
 
 RUN needs the stages up to `export`, for `gates` up to `closed_catalog`. The methods are in `title_methods.py`.
@@ -57,6 +58,7 @@ BEST = 3 # Methods of the final round
 SHARES = (.05, .1, .25, .5, 1.) # Of the families
 FAMILIES = (1000, 2400, 4800, 9700, 40_000) # As far as there are so many
 SEEDS = (42, 43, 44)
+EPOCH_COUNTS = (6, 8)
 GATES = ((-1., -.9), (0., .3), (.2, .5), (.3, .6), (.3, 1.), (.5, 1.), (.98, .99)) # Cosines of both encoders
 UNCHANGED, FREE = 'no adaptation', 'free vectors, no catalog negatives' # Methods
 WITH_EPOCHS = (FREE, FULL) # The others do not depend on the number of epochs
@@ -132,6 +134,14 @@ def seeds(lab, report, epochs):
         report.add({'seed': str(seed)}, evaluate_quality, lab, learn, encoder)
 
 
+def epochs(lab, report, _):
+    "Evaluate closed-catalog learning with fewer epochs."
+    encoder = lab.encoders[RUN]
+    for n in EPOCH_COUNTS:
+        learn = make_methods(lab, encoder, n)[FULL]
+        report.add({'epochs': str(n)}, evaluate_quality, lab, learn, encoder)
+
+
 def gates(lab, report, epochs):
     "Compare from which cosine of both encoders the n-grams of a query count, from always to never."
     for floor, ceiling in GATES:
@@ -139,7 +149,7 @@ def gates(lab, report, epochs):
         report.add(labels, evaluate_gate, lab, floor, ceiling)
 
 
-STUDIES = dict(bakeoff=bakeoff, coverage=coverage, data=data, seeds=seeds, gates=gates)
+STUDIES = dict(bakeoff=bakeoff, coverage=coverage, data=data, seeds=seeds, epochs=epochs, gates=gates)
 
 
 # Results

@@ -1,20 +1,21 @@
 """Watch the first minutes of `make demo` in a browser.
 
-    python benchmarks/first_minutes.py [--minutes 5] [--settings data/icd10cm/demo.toml] [--query 'tb of the heart']
+    python benchmarks/first_minutes.py [--minutes 5] [--query 'tb of the heart'] [--keep runs/demo]
 
-Starts the command of `make demo` with a new run folder, opens the page in Chromium as soon as it is served, types a
-query and leaves the page alone. Every 15 seconds it takes a screenshot. Writes `results/first_minutes.json`, the
-seconds from the start of the command to each version of the page, and `first_minutes.webp`, a contact sheet.
-The run goes on until its last version is shown, or `--longest` minutes have passed; then it is stopped."""
+Clones the last commit, starts `make demo` there, opens the page in Chromium as soon as it is served, types a query and
+leaves the page alone. Every 15 seconds it takes a screenshot. Writes `results/first_minutes.json`: the seconds from
+the end of the installation to each version of the page, the seconds of each stage and the peak memory; and
+`first_minutes.webp`, a contact sheet. The run goes on until its last version is shown, or `--longest` minutes have
+passed; then it is stopped. `--keep` moves the run there."""
 import argparse
 import io
+import json
 import math
 import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -38,21 +39,21 @@ STATE = f"""(() => {{
 
 
 class Demo:
-    "The command of `make demo`, with a run folder of its own."
+    "`make demo` in a clone."
 
-    def __init__(self, settings, run):
-        command = [sys.executable, '-c', 'from embedding_search.cli import main; main()', 'run', '--settings', settings,
-                   '--run', str(run), '--browser', '--port', '0']
-        environment = os.environ | dict(BROWSER='true', OMP_NUM_THREADS='2', OMP_WAIT_POLICY='PASSIVE',
-                                        TOKENIZERS_PARALLELISM='false', HF_HUB_OFFLINE='1')
+    def __init__(self, clone):
+        environment = os.environ | dict(BROWSER='true')
         self.start = time.monotonic()
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        self.installed = None # Seconds until the first stage
+        self.process = subprocess.Popen(['make', 'demo'], cwd=clone, stdout=subprocess.PIPE, text=True,
+                                        env=environment, start_new_session=True)
         self.url = ''
         self.lines = []
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):
         for line in self.process.stdout:
+            if not self.installed and line.startswith('catalog '): self.installed = self.seconds()
             self.lines.append(line.rstrip())
             print(f'{self.seconds():6.1f} s  {line}', end='', flush=True)
             address = re.search(r'http://127\.0\.0\.1:\d+/', line)
@@ -67,23 +68,26 @@ class Demo:
             time.sleep(.1)
 
     def stop(self):
-        if self.process.poll() is None: self.process.send_signal(signal.SIGINT)
+        if self.process.poll() is None: os.killpg(self.process.pid, signal.SIGINT)
         self.process.wait(60)
 
 
 def watch(demo, tab, minutes, longest):
-    "Look at the page every second; return the versions that were seen, and the screenshots with their seconds."
+    """Look at the page every second; return the versions that were seen, and the screenshots with their seconds.
+
+    Seconds count from the end of the installation."""
     versions = []
     shots = []
-    while demo.process.poll() is None and demo.seconds() < 60 * longest:
+    seconds = 0
+    while demo.process.poll() is None and seconds < 60 * longest:
         state = tab.evaluate(STATE)
+        seconds = round(demo.seconds() - demo.installed, 1)
         seen = state['version'], state['tier']
         if not versions or seen != (versions[-1]['version'], versions[-1]['tier']):
-            versions.append(state | dict(seconds=demo.seconds()))
-        if demo.seconds() >= EVERY * len(shots) and demo.seconds() <= 60 * minutes:
-            shots.append((demo.seconds(), tab.screenshot()))
+            versions.append(state | dict(seconds=seconds))
+        if seconds >= EVERY * len(shots) and seconds <= 60 * minutes: shots.append((seconds, tab.screenshot()))
         is_final = state['version'] and not state['live']
-        if is_final and state['tier'] != 'keyword' and demo.seconds() > 60 * minutes: break
+        if is_final and state['tier'] != 'keyword' and seconds > 60 * minutes: break
         time.sleep(1)
     return versions, shots
 
@@ -110,33 +114,49 @@ def contact_sheet(shots, path):
     sheet.save(path)
 
 
+def stage_facts(run):
+    "Return the seconds of each stage of a run, and its peak memory in GiB."
+    manifest = json.loads((run/'manifest.json').read_text())
+    stages = {name: entry for name, entry in manifest.items() if isinstance(entry, dict) and 'seconds' in entry}
+    return dict(stages={name: entry['seconds'] for name, entry in stages.items()},
+                peak_gib=max(entry['peak_gib'] for entry in stages.values()))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--minutes', type=float, default=5, help='minutes of screenshots')
     parser.add_argument('--longest', type=float, default=30, help='minutes after which the run is stopped')
-    parser.add_argument('--settings', default='data/icd10cm/demo.toml')
     parser.add_argument('--query', default='heart infected by tb')
+    parser.add_argument('--keep', type=Path, help='folder for the finished run; an old one is deleted')
     args = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
-    demo = Demo(args.settings, folder/'run')
+    clone = folder/'clone'
+    subprocess.run(['git', 'clone', '-q', '.', clone], check=True)
+    demo = Demo(clone)
     try:
         demo.wait_for_page()
         with chromium() as browser:
             tab = browser.new_page(viewport=dict(width=960, height=720))
             tab.goto(demo.url)
             tab.keyboard.type(args.query)
-            first_page = demo.seconds()
+            first_page = round(demo.seconds() - demo.installed, 1)
             versions, shots = watch(demo, tab, args.minutes, args.longest)
+        facts = stage_facts(clone/'runs'/'demo')
+        if args.keep:
+            shutil.rmtree(args.keep, ignore_errors=True)
+            shutil.move(clone/'runs'/'demo', args.keep)
     finally:
         demo.stop()
         shutil.rmtree(folder, ignore_errors=True)
     contact_sheet(shots, RESULTS/'first_minutes.webp')
     write_result('first_minutes', dict(
+        install=demo.installed,
         first_page=first_page,
         first_results=first_seconds(versions, lambda version: version['first']),
         first_by_meaning=first_seconds(versions, lambda version: version['tier'] not in ('none', 'keyword')),
         trained=first_seconds(versions, lambda version: version['live'].endswith(', trained')),
         final_version=first_seconds(versions, lambda version: not version['live']),
+        **facts,
         versions=versions,
         lines=demo.lines,
     ), MEASURES)

@@ -1,14 +1,14 @@
 """Compare what runs measured with the targets of the ICD-10-CM catalog.
 
     python benchmarks/protocol.py runs/full
-    python benchmarks/protocol.py runs/full --icons runs/mdi --demo runs/demo --before before.json
+    python benchmarks/protocol.py runs/full --icons runs/mdi --demo runs/demo
 
 `data/icd10cm/targets.toml` lists the targets. Values come from `evaluation.json` of each run, sizes from its site and
 times from its manifest; nothing is measured here. A target that compares with earlier results reads them from the row
 `shipped of ...` of the same run (`evaluation.against`), or from the file given with --before (--icons-before for the
-icons): `evaluation.json` of a run, or a file of `data/icd10cm/results`. Only the row has the same queries and slices
-for certain. Prints a table, and writes it to `results/protocol.md` and `results/protocol.json`. Exits with 1 if a
-target is missed or not measured."""
+icons): `evaluation.json` of a run, or by default what `earlier_results.py` wrote. Only the row has the same queries
+and slices for certain. Prints a table, and writes it to `results/protocol.md` and `results/protocol.json`. Exits with
+1 if a target is missed or not measured."""
 import argparse
 import json
 import sys
@@ -149,7 +149,7 @@ def main():
     parser.add_argument('run', type=Path)
     parser.add_argument('--icons', type=Path, help='run over the icons of data/mdi')
     parser.add_argument('--demo', type=Path, help='run of `make demo`')
-    parser.add_argument('--before', type=Path, help='earlier results of the run')
+    parser.add_argument('--before', type=Path, default=RESULTS/'earlier_method.json', help='earlier results of the run')
     parser.add_argument('--icons-before', type=Path, help='earlier results of the icons')
     parser.add_argument('--targets', type=Path, default=TARGETS)
     parser.add_argument('--out', type=Path, default=RESULTS, help='folder for protocol.md and protocol.json')

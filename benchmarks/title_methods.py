@@ -13,8 +13,8 @@ from embedding_search.model.closed_catalog import mean_queries
 from embedding_search.model.encoders import truncate
 from embedding_search.model.ngrams import NgramEncoder
 
-WEIGHTS = (.5, 1, 2, 3, 5) # Of the mean of the queries relative to the title
-STEPS = (.1, .2, .3, .4, .5, .6, .7, .85, 1) # Of NUDGE-N
+WEIGHTS = (.05, .1, .2, .35, .5, 1, 2) # Of the mean of the queries relative to the title
+STEPS = (.02, .05, .1, .2, .3, .5, .7, 1) # Of NUDGE-N
 
 
 class Learned(NamedTuple):

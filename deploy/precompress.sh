@@ -1,7 +1,8 @@
 #!/bin/sh
 # Compress the code of a built site for nginx: sh deploy/precompress.sh SITE
 # Only files in assets/, because their names change with their content: an old .gz or .br cannot hide a new file.
-# nginx compresses the other text files when they are requested. The files in data/ are compressed already.
+# nginx compresses the other text files when they are requested. The files in data/ are compressed already;
+# the setting site.brotli adds Brotli there.
 set -eu
 assets="$1/assets"
 find "$assets" -type f ! -name '*.gz' ! -name '*.br' -exec gzip -9 -n -k -f {} +

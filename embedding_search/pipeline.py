@@ -469,25 +469,27 @@ def _dev_queries(run):
 
 # %% ../nbs/41_pipeline.ipynb #cat00005
 def _closed_catalog(run):
-    settings = run.settings.closed_catalog
     evaluated = run.folder/'evaluated'
     shutil.rmtree(evaluated, ignore_errors=True)
     tables = [f'{name}.npz' for name in MODEL_ARTIFACTS]
     not_needed = shutil.ignore_patterns('model.safetensors', 'model.onnx', *tables)
     shutil.copytree(run.folder/'model', evaluated/'model', ignore=not_needed)
     for name in MODEL_ARTIFACTS: drop_artifact(evaluated/'model', name)
-    counts = {}
-    if run.learns_catalog():
-        examples = _examples(run, run.split()['train'], run.heldout_families())
-        found, history = learn_closed_catalog(examples, _dev_queries(run), settings, run.settings.seed,
-                                              checkpoint=run.folder/'closed_catalog.npz',
-                                              progress=run.bar('closed_catalog'))
-        _save_tables(found, evaluated/'model')
-        (run.folder/'closed_catalog.json').write_text(json.dumps(history))
-        counts = dict(queries=len(examples.queries), titles_with_queries=len(found.titles.keys), epochs=len(history),
-                      ngram_weight=found.encoder.weight)
+    counts = _learn_tables(run, evaluated/'model') if run.learns_catalog() else {}
     _write_index(run, evaluated)
     return counts
+
+
+def _learn_tables(run, model):
+    "Learn the tables of `model`; what it takes is freed before the index is written."
+    examples = _examples(run, run.split()['train'], run.heldout_families())
+    found, history = learn_closed_catalog(examples, _dev_queries(run), run.settings.closed_catalog, run.settings.seed,
+                                          checkpoint=run.folder/'closed_catalog.npz',
+                                          progress=run.bar('closed_catalog'))
+    _save_tables(found, model)
+    (run.folder/'closed_catalog.json').write_text(json.dumps(history))
+    return dict(queries=len(examples.queries), titles_with_queries=len(found.titles.keys), epochs=len(history),
+                ngram_weight=found.encoder.weight)
 
 
 def _save_tables(tables, model):

@@ -19,6 +19,7 @@ from embedding_search.search.searcher import Searcher
 from embedding_search.search.site import (
     Preview,
     SiteSettings,
+    add_brotli,
     build_site,
     publish,
     run_npm,
@@ -311,6 +312,42 @@ def test_first_visit(site, host, open_page):
     assert 'by meaning' in page.text('.count')
     assert page.tab.title() == 'Toy'
     assert '48 entries' in page.tab.inner_text('#about')
+
+
+@pytest.fixture
+def brotli_site(site_copy):
+    "A copy of the toy site with some files in Brotli too."
+    manifest = read_manifest(site_copy)
+    small = {name: manifest['files'][name] for name in ('catalog', 'vectors', 'table')}
+    files = add_brotli(dict(files=small), site_copy)['files']
+    write_manifest(site_copy, manifest | dict(files=manifest['files'] | files))
+    return site_copy
+
+
+def test_first_visit_with_brotli(brotli_site, host, open_page):
+    "Chromium unpacks what the host declares as Brotli."
+    server = host(brotli_site)
+    page = open_page(server)
+    packed = {path.stem for path in brotli_site.glob('data/*.br')}
+    suffixes = {path.stem: '.br' if path.stem in packed else '.bin' for path in brotli_site.glob('data/*.bin')}
+    assert sorted(server.requested_parts()) == sorted(f'data/{stem}{suffix}' for stem, suffix in suffixes.items())
+    page.type('fix the radiator')
+    assert page.ids()[0].startswith('06/')
+
+
+def test_host_that_does_not_declare_brotli(brotli_site, host, open_page, monkeypatch):
+    "Then the page takes gzip, and soon stops asking for Brotli."
+    def send_header(self, name, value):
+        if value != 'br': super(Handler, self).send_header(name, value)
+
+    monkeypatch.setattr(Handler, 'send_header', send_header, raising=False)
+    server = host(brotli_site)
+    page = open_page(server)
+    parts = server.requested_parts()
+    assert parts[0].endswith('.br')
+    assert {f'data/{path.name}' for path in brotli_site.glob('data/*.bin')} <= set(parts)
+    page.type('fix the radiator')
+    assert page.ids()[0].startswith('06/')
 
 
 def test_second_visit_downloads_nothing(site, host, open_page):

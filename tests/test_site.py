@@ -4,10 +4,12 @@ import hashlib
 import json
 import re
 import shutil
+import sys
 import threading
 import urllib.error
 import urllib.request
 
+import brotli
 import numpy as np
 import pytest
 
@@ -17,6 +19,7 @@ from embedding_search.data.records import write_jsonl
 from embedding_search.model.ngrams import NgramEncoder
 from embedding_search.search.searcher import build_index, sample_run, update_pins
 from embedding_search.search.site import (
+    SiteSettings,
     build_site,
     build_web,
     changed_parts,
@@ -108,6 +111,67 @@ def test_pins_are_all_that_a_pin_changes(run):
     assert json.loads(gzip.decompress((run / 'site' / 'data' / name).read_bytes())) == {'mot': 4, 'shaky wheel': 4}
     update_pins(run, remove=['mot', 'shaky wheel'])
     assert build(run)[0] == manifest
+
+
+def brotli_files(site): return {path.stem: path for path in (site / 'data').glob('*.br')}
+
+
+def test_brotli(run):
+    "Each part is there with Brotli too, and named in the manifest."
+    plain, lines = build(run)
+    assert not any('Brotli' in line for line in lines)
+    manifest, lines = build(run, None, SiteSettings(brotli=True))
+    packed = brotli_files(run / 'site')
+    parts = {part['sha256'][:20]: part for file in manifest['files'].values() for part in file['parts']}
+    assert set(packed) == set(parts)
+    for name, path in packed.items():
+        content = brotli.decompress(path.read_bytes())
+        assert content == gzip.decompress(path.with_suffix('.bin').read_bytes())
+        sha256 = hashlib.sha256(content).hexdigest()
+        assert parts[name]['br'] == dict(size=path.stat().st_size, unpacked_sha256=sha256)
+    megabytes = sum(part['br']['size'] for part in parts.values()) / 1e6
+    assert any(f'with Brotli: {megabytes:.1f} MB to download (catalog 0.0, ' in line for line in lines)
+    assert build(run)[0] == plain # Both versions may be open
+    assert set(brotli_files(run / 'site')) == set(packed)
+    build(run)
+    assert brotli_files(run / 'site') == {}
+
+
+def test_brotli_files_that_are_there_are_not_written_again(run):
+    manifest, _ = build(run, None, SiteSettings(brotli=True))
+    kept, damaged, *_ = brotli_files(run / 'site').values()
+    other = brotli.compress(brotli.decompress(kept.read_bytes()), quality=1)
+    kept.write_bytes(other)
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-1])
+    build(run, None, SiteSettings(brotli=True))
+    assert kept.read_bytes() == other
+    assert damaged.read_bytes() == whole
+
+
+def test_brotli_without_its_package(run, monkeypatch):
+    "It is said before anything is written."
+    monkeypatch.setitem(sys.modules, 'brotli', None)
+    with pytest.raises(InputError, match=re.escape("pip install 'embedding_search[brotli]'")):
+        build(run, None, SiteSettings(brotli=True))
+    assert not (run / 'site').exists()
+    build(run)
+
+
+def test_the_preview_declares_brotli(run):
+    build(run, None, SiteSettings(brotli=True))
+    path = next(iter(brotli_files(run / 'site').values()))
+    server = preview(run / 'site', port=0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f'http://127.0.0.1:{server.server_address[1]}/data'
+    with urllib.request.urlopen(f'{address}/{path.name}') as response:
+        assert response.headers['Content-Encoding'] == 'br'
+        assert 'immutable' in response.headers['Cache-Control']
+        assert response.read() == path.read_bytes()
+    with urllib.request.urlopen(f'{address}/{path.stem}.bin') as response:
+        assert response.headers['Content-Encoding'] is None
+    server.shutdown()
+    server.server_close()
 
 
 def test_an_index_of_another_catalog_is_not_used(run, tmp_path):

@@ -254,6 +254,8 @@ def check_site(ask, site):
         _, headers, body = ask(f'/assets/{asset.name}', accept_encoding=encoding)
         sizes[headers.get('content-encoding', 'identity')] = len(body)
     check('precompressed', len(sizes) == 2 + with_brotli, f'{asset.name} {sizes} bytes')
+    _, headers, body = ask('/data/toy.br')
+    check('Brotli in data/', headers.get('content-encoding') == 'br' and body == b'toy')
     etag = ask('/index.html')[1]['etag']
     check('not modified', ask('/index.html', if_none_match=etag)[0] == 304)
     status, headers, _ = ask('/data/none.bin')
@@ -409,6 +411,7 @@ def make_data(stages):
     subprocess.run([command, 'index', 'activate', '1', '--store', store], **options)
     subprocess.run([command, 'site', '--run', run, '--out', site], **options)
     subprocess.run(['sh', ROOT/'deploy'/'precompress.sh', site], check=True)
+    (site/'data'/'toy.br').write_bytes(b'toy') # The setting site.brotli writes such files
     return site
 
 

@@ -28,6 +28,7 @@ IMPORTS = {
     'mcp': ['embedding_search.search.mcp_server', 'mcp'],
     'formats': ['duckdb', 'openpyxl'],
     'openai-tokens': ['tiktoken'],
+    'brotli': ['embedding_search.search.site', 'brotli'],
     'generate': ['embedding_search.data.generation', 'anthropic'],
     'milvus': ['embedding_search.search.milvus', 'pymilvus'],
     'train': ['embedding_search.model.training', 'sentence_transformers'],

@@ -269,7 +269,7 @@ class Learner:
         self.linear = start.titles.linear if start else self._offsets()
         vectors = shift_titles(examples.title_vectors.astype(np.float32), self.linear)
         self.title_vectors = torch.from_numpy(vectors)
-        self.query_vectors = torch.from_numpy(examples.query_vectors.astype(np.float32))
+        self.query_vectors = torch.from_numpy(examples.query_vectors)
         self.axes = _float_axes(start.encoder) if start else principal_axes(vectors, cfg.width)
         self.projection = torch.tensor(self.axes)
         self.tables = {name: LearnedRows(table, LEARNING_RATES[name]) for name, table in self._start(start).items()}
@@ -328,7 +328,7 @@ def _query_vectors(self: Learner, chosen, titles, rng):
     from torch.nn.functional import normalize
     lookup = self.query_bags.lookup(np.r_[chosen, len(self.examples.queries) + titles])
     ngrams = sum_lookup(self.tables['query'].take(lookup.rows), lookup) @ self.projection
-    transformer = torch.cat([self.query_vectors[chosen], self.title_vectors[titles]])
+    transformer = torch.cat([self.query_vectors[chosen].float(), self.title_vectors[titles]])
     kept = rng.random((len(transformer), 1)) >= self.cfg.transformer_dropout
     return normalize(transformer * torch.from_numpy(kept) + ngrams, dim=-1)
 

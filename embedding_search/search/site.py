@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['COLUMN_TYPES', 'VECTOR_LEVELS', 'TABLE_LEVELS', 'DRAFT_FROM', 'SiteSettings', 'word_pattern', 'cut_titles',
            'pack_columns', 'site_order', 'pack_catalog', 'family_vectors', 'vector_codes', 'table_on_axes',
-           'split_codes', 'pack_digits', 'pack_vectors', 'pack_axes', 'pack_table', 'write_parts', 'web_assets',
-           'build_web', 'run_npm', 'write_page', 'pinned_rows', 'detail_lines', 'write_keyword_tier', 'Tier',
-           'ngram_tiers', 'write_semantic_tiers', 'close_score', 'current_index', 'check_out', 'dev_queries',
+           'split_codes', 'pack_digits', 'pack_vectors', 'pack_axes', 'pack_table', 'write_parts', 'add_brotli',
+           'web_assets', 'build_web', 'run_npm', 'write_page', 'pinned_rows', 'detail_lines', 'write_keyword_tier',
+           'Tier', 'ngram_tiers', 'write_semantic_tiers', 'close_score', 'current_index', 'check_out', 'dev_queries',
            'build_site', 'publish', 'changed_parts', 'Preview', 'free_port', 'preview']
 
 # %% ../../nbs/search/28_site.ipynb #ba4fadbe
@@ -27,6 +27,7 @@ import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -38,6 +39,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from fastcore.basics import patch
 from pydantic import Field
+from tqdm.auto import tqdm
 
 from ..artifacts import atomic_write, read_verified, recorded_hashes, short_hash
 from ..core import BASIC, InputError, SettingsTable, fix_hint
@@ -63,6 +65,7 @@ class SiteSettings(SettingsTable):
     link: str = Field('', description='Address of an entry, such as `https://example.org/{id}`; '
                                       'empty: picking an entry copies its id')
     detail: list[str] = Field(['text'], description='Columns to show under a title')
+    brotli: bool = Field(False, description='Also write the data with Brotli, for hosts that declare this encoding')
 
 # %% ../../nbs/search/28_site.ipynb #a2acf870
 def word_pattern(
@@ -295,12 +298,51 @@ def _known_file(sha256, folder):
     site = folder.parent / 'site.json'
     files = json.loads(site.read_text(encoding='utf-8'))['files'] if site.exists() else {}
     same = [file for file in files.values() if file['sha256'] == sha256]
-    return next((file for file in same if all(_is_whole(part, folder) for part in file['parts'])), None)
+    file = next((file for file in same if all(_is_whole(part, folder) for part in file['parts'])), None)
+    if not file: return None
+    return file | dict(parts=[{key: part[key] for key in ('sha256', 'size')} for part in file['parts']])
 
 
 def _is_whole(part, folder):
     path = folder / f"{part['sha256'][:20]}.bin"
     return path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == part['sha256']
+
+# %% ../../nbs/search/28_site.ipynb #brotlic1
+def add_brotli(
+    manifest: dict, # Manifest whose parts are written
+    out: str | Path, # Folder of the site
+) -> dict: # The manifest; each part has `br`, with compressed `size` and the hash of the unpacked content
+    "Write each part with Brotli too. Raises `InputError` without the package `brotli`."
+    brotli = _import_brotli()
+
+    def add(part):
+        path = Path(out) / 'data' / f"{part['sha256'][:20]}.bin"
+        content = gzip.decompress(path.read_bytes())
+        packed = path.with_suffix('.br')
+        if not _holds(packed, content): atomic_write(packed, brotli.compress(content))
+        return part | dict(br=dict(size=packed.stat().st_size, unpacked_sha256=hashlib.sha256(content).hexdigest()))
+
+    parts = {part['sha256']: part for file in manifest['files'].values() for part in file['parts']}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        added = dict(zip(parts, tqdm(pool.map(add, parts.values()), 'Brotli', len(parts), disable=None), strict=True))
+    files = {}
+    for name, file in manifest['files'].items():
+        files[name] = file | dict(parts=[added[part['sha256']] for part in file['parts']])
+    return manifest | dict(files=files)
+
+
+def _import_brotli():
+    "Import the package `brotli`. Raises `InputError` without it."
+    try: import brotli
+    except ImportError: raise InputError("site.brotli needs `brotli`: pip install 'embedding_search[brotli]'") from None
+    return brotli
+
+
+def _holds(path, content):
+    "Say whether a Brotli file has this content."
+    brotli = _import_brotli()
+    try: return brotli.decompress(path.read_bytes()) == content
+    except (FileNotFoundError, brotli.error): return False # Missing or damaged
 
 # %% ../../nbs/search/28_site.ipynb #5ccd336b
 def web_assets() -> Path: # Folder with the built page, worker and WebAssembly runtime
@@ -636,6 +678,7 @@ def build_site(
         raise InputError(f'{run}: no catalog with families here; give --catalog, '
                          f'or run `embedding-search run --until families --run {run}` first') from None
     check_out(out)
+    if settings.brotli: _import_brotli()
     try:
         write_page(out, name, settings.endpoint, settings.link)
         index = current_index(run, rows, family_of)
@@ -647,7 +690,7 @@ def build_site(
                                             queries=dev_queries(run), transformer=_has_transformer(run, settings))
         else: log('no index of this catalog yet: the page searches by words; '
                   f'build it again after `embedding-search run --run {run}`')
-        return publish(manifest, out, log)
+        return publish(add_brotli(manifest, out) if settings.brotli else manifest, out, log)
     except OSError as e:
         raise InputError(f'{out}: site could not be written ({e.strerror}); {fix_hint(e)} and run again') from e
 
@@ -669,18 +712,29 @@ def publish(
     used = _part_names(manifest)
     if path.exists(): used |= _part_names(json.loads(path.read_text(encoding='utf-8')))
     atomic_write(path, json.dumps(manifest, ensure_ascii=False).encode())
-    for part in (Path(out) / 'data').glob('*.bin'):
-        if part.stem not in used: part.unlink()
-    megabytes = {name: sum(part['size'] for part in file['parts']) / 1e6 for name, file in manifest['files'].items()}
-    sizes = ', '.join(f'{name} {size:.1f}' for name, size in megabytes.items())
-    log(f"site {manifest['version']}: {sum(megabytes.values()):.1f} MB to download ({sizes})  {out}")
+    for part in chain((Path(out) / 'data').glob('*.bin'), (Path(out) / 'data').glob('*.br')):
+        if part.name not in used: part.unlink()
+    parts_of = {name: file['parts'] for name, file in manifest['files'].items()}
+    log(f"site {manifest['version']}: {_describe_download(parts_of)}  {out}")
+    brotli_of = {name: [part['br'] for part in parts if 'br' in part] for name, parts in parts_of.items()}
+    if any(brotli_of.values()): log(f'with Brotli: {_describe_download(brotli_of)}')
     return manifest
 
 
+def _describe_download(parts_of):
+    "Put into words how large some files are."
+    megabytes = {name: sum(part['size'] for part in parts) / 1e6 for name, parts in parts_of.items()}
+    sizes = ', '.join(f'{name} {size:.1f}' for name, size in megabytes.items())
+    return f'{sum(megabytes.values()):.1f} MB to download ({sizes})'
+
+
 def _part_names(manifest):
-    "Collect the file names of all parts, without suffix."
-    parts = chain.from_iterable(file['parts'] for file in manifest['files'].values())
-    return {part['sha256'][:20] for part in parts}
+    "Collect the file names of all parts."
+    names = set()
+    for part in chain.from_iterable(file['parts'] for file in manifest['files'].values()):
+        name = part['sha256'][:20]
+        names |= {f'{name}.bin', f'{name}.br'} if 'br' in part else {f'{name}.bin'}
+    return names
 
 # %% ../../nbs/search/28_site.ipynb #sitepin6
 def changed_parts(
@@ -691,7 +745,8 @@ def changed_parts(
     known = _part_names(old)
     bytes_of = {}
     for name, file in new['files'].items():
-        bytes_of[name] = sum(part['size'] for part in file['parts'] if part['sha256'][:20] not in known)
+        new_parts = [part for part in file['parts'] if f"{part['sha256'][:20]}.bin" not in known]
+        bytes_of[name] = sum(part['size'] for part in new_parts)
     return {name: size for name, size in bytes_of.items() if size}
 
 # %% ../../nbs/search/28_site.ipynb #6a80917a
@@ -701,7 +756,8 @@ class Preview(SimpleHTTPRequestHandler):
     prefix = '/' # Path under which the folder is served
     isolated = False # Whether to send COOP and COEP headers
     extensions_map = SimpleHTTPRequestHandler.extensions_map | {
-        '.mjs': 'text/javascript', '.js': 'text/javascript', '.bin': 'application/octet-stream', '.ts': 'text/plain'}
+        '.mjs': 'text/javascript', '.js': 'text/javascript', '.ts': 'text/plain',
+        '.bin': 'application/octet-stream', '.br': 'application/octet-stream'}
 
     def translate_path(self, path): return super().translate_path('/' + path[len(self.prefix):])
 
@@ -725,8 +781,9 @@ def do_GET(self: Preview): # noqa: N802
         return
     body = file.read_bytes()
     kind = self.guess_type(str(file))
-    cache = 'public, max-age=31536000, immutable' if file.suffix == '.bin' else 'no-cache'
+    cache = 'public, max-age=31536000, immutable' if file.suffix in ('.bin', '.br') else 'no-cache'
     headers = {'Content-Type': kind, 'Cache-Control': cache}
+    if file.suffix == '.br': headers['Content-Encoding'] = 'br'
     accepts_gzip = 'gzip' in self.headers.get('Accept-Encoding', '')
     if accepts_gzip and kind.startswith(('text/', 'application/json')):
         body = gzip.compress(body, 6, mtime=0)

@@ -1,7 +1,7 @@
 import 'fake-indexeddb/auto';
 import { IDBFactory } from 'fake-indexeddb';
 import { createHash } from 'node:crypto';
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, brotliDecompressSync, gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { download, readFile, removeUnused } from '../src/engine/download';
 import { Corrupt, Unreachable } from '../src/engine/errors';
@@ -113,6 +113,83 @@ test('a part that has gone bad is downloaded again, and only it', async () => {
   expect(decode(await readFile(store, BASE, file))).toBe('brake pad left');
   expect(new Set(requested).size).toBe(requested.length);
   expect(requested.length).toBeGreaterThan(0);
+});
+
+/** A file whose parts are there with gzip and Brotli. */
+function packBoth(text: string): { file: SiteFile; served: Map<string, Uint8Array> } {
+  const packed = pack(text);
+  const data = new TextEncoder().encode(text);
+  const parts = packed.file.parts.map((part, i) => {
+    const content = data.subarray(4 * i, 4 * i + 4);
+    const br = brotliCompressSync(content);
+    packed.served.set(`${BASE}data/${part.sha256.slice(0, 20)}.br`, br);
+    return { ...part, br: { size: br.length, unpacked_sha256: sha256(content) } };
+  });
+  return { file: { ...packed.file, parts }, served: packed.served };
+}
+
+interface Visit {
+  /** Suffixes of what was requested. */
+  suffixes: string[];
+  /** Requests that were given up. */
+  aborted: number;
+  progress: number[];
+}
+
+/** Download a file twice in one visit, from a host that answers requests for Brotli with `answerBrotli`. */
+async function visit(answerBrotli: (packed: Uint8Array<ArrayBuffer>) => Response): Promise<Visit> {
+  const { file, served } = packBoth('brake pad left');
+  const suffixes: string[] = [];
+  const visit: Visit = { suffixes, aborted: 0, progress: [] };
+  vi.stubGlobal('fetch', (url: string, { signal }: RequestInit) => {
+    suffixes.push(url.slice(url.lastIndexOf('.') + 1));
+    signal?.addEventListener('abort', () => visit.aborted++);
+    const body = Uint8Array.from(served.get(url) ?? []);
+    return Promise.resolve(url.endsWith('.br') ? answerBrotli(body) : new Response(body));
+  });
+  vi.resetModules(); // A new visit knows nothing about the host
+  const { download, readFile } = await import('../src/engine/download');
+  const store = await Store.open(BASE);
+  for (let i = 0; i < 2; i++) {
+    for (const { sha256 } of file.parts) await store.deletePart(sha256);
+    await download(store, BASE, [file], (...progress) => (visit.progress = progress));
+    expect(decode(await readFile(store, BASE, file))).toBe('brake pad left');
+  }
+  return visit;
+}
+
+function withEncoding(body: BodyInit): Response {
+  return new Response(body, { headers: { 'content-encoding': 'br' } });
+}
+
+test.each([
+  ['host', (packed: Uint8Array) => withEncoding(Uint8Array.from(brotliDecompressSync(packed)))],
+  ['browser', (packed: Uint8Array<ArrayBuffer>) => new Response(packed)],
+])('parts are fetched with Brotli if the %s can do that', async (_, answerBrotli) => {
+  const { suffixes, progress } = await visit(answerBrotli);
+  expect(new Set(suffixes)).toEqual(new Set(['br']));
+  const total = packBoth('brake pad left').file.parts.reduce((sum, { br }) => sum + (br?.size ?? NaN), 0);
+  expect(progress).toEqual([total, total]);
+});
+
+test.each([
+  ['missing', () => new Response(null, { status: 404 })],
+  ['no connection', () => Response.error()],
+  ['wrong content', () => withEncoding('wrong')],
+  ['not unpacked', withEncoding],
+  ['no header, and a browser without Brotli', (packed: Uint8Array<ArrayBuffer>) => new Response(packed)],
+])('after a failure of Brotli, all parts are fetched with gzip: %s', async (_, answerBrotli) => {
+  const Native = DecompressionStream;
+  vi.stubGlobal('DecompressionStream', function (format: CompressionFormat) {
+    if (format !== 'gzip') throw new TypeError('unsupported');
+    return new Native(format);
+  });
+  const { suffixes, aborted, progress } = await visit(answerBrotli);
+  expect(suffixes.slice(0, 4)).toEqual(['br', 'br', 'br', 'br']); // Four at once
+  expect(suffixes.slice(4)).toEqual(Array(8).fill('bin'));
+  expect(aborted).toBe(4);
+  const total = file.parts.reduce((sum, { size }) => sum + size, 0);
+  expect(progress).toEqual([total, total]);
 });
 
 test('parts of older versions are removed', async () => {

@@ -6,6 +6,8 @@ import type { Store } from './store';
 const PARALLEL = 4;
 const TRIES = 4;
 const FIRST_WAIT = 800;
+// Browsers decode Brotli, and check hashes, on pages with https only.
+let useBrotli = 'subtle' in crypto;
 
 /** Compressed bytes; parts that were here already count as received. */
 export type OnProgress = (received: number, total: number) => void;
@@ -31,8 +33,37 @@ async function decompress(packed: ArrayBuffer): Promise<ArrayBuffer> {
   return new Response(stream).arrayBuffer();
 }
 
-async function fetchOnce(url: string, part: Part, cache: RequestCache): Promise<ArrayBuffer> {
-  const response = await fetch(url, { cache, credentials: 'same-origin' });
+function addressOf(part: Part, suffix: string, base: string): string {
+  return new URL(`data/${part.sha256.slice(0, 20)}.${suffix}`, base).href;
+}
+
+/** Unpack Brotli that arrives as it is in the file. Throws in browsers that cannot do that. */
+function unpackBrotli({ body }: Response): Response {
+  // @ts-expect-error TypeScript does not know this format yet
+  return new Response(body?.pipeThrough(new DecompressionStream('brotli')));
+}
+
+/** Fetch a part with Brotli. After any failure, null: from then on, all parts are fetched with gzip. */
+async function fetchBrotli(base: string, part: Part): Promise<ArrayBuffer | null> {
+  if (!useBrotli || !part.br) return null;
+  const controller = new AbortController();
+  try {
+    const url = addressOf(part, 'br', base);
+    const response = await fetch(url, { credentials: 'same-origin', signal: controller.signal });
+    if (!response.ok) throw new Error(`the server answers ${response.status}`);
+    const isUnpacked = response.headers.get('content-encoding') === 'br';
+    const content = await (isUnpacked ? response : unpackBrotli(response)).arrayBuffer();
+    await verify(content, part.br.unpacked_sha256);
+    return content;
+  } catch {
+    controller.abort(); // without the rest of the body
+    useBrotli = false;
+    return null;
+  }
+}
+
+async function fetchGzip(base: string, part: Part, cache: RequestCache): Promise<ArrayBuffer> {
+  const response = await fetch(addressOf(part, 'bin', base), { cache, credentials: 'same-origin' });
   if (!response.ok) throw new Error(`the server answers ${response.status}`);
   const packed = await response.arrayBuffer();
   await verify(packed, part.sha256);
@@ -40,10 +71,10 @@ async function fetchOnce(url: string, part: Part, cache: RequestCache): Promise<
 }
 
 /** Fetch a part, a few times if need be. */
-async function fetchPart(url: string, part: Part): Promise<ArrayBuffer> {
+async function fetchPart(base: string, part: Part): Promise<ArrayBuffer> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await fetchOnce(url, part, attempt > 1 ? 'reload' : 'default');
+      return (await fetchBrotli(base, part)) ?? (await fetchGzip(base, part, attempt > 1 ? 'reload' : 'default'));
     } catch (error) {
       if (attempt >= TRIES) throw asDownloadError(error);
       await wait(FIRST_WAIT * 2 ** (attempt - 1));
@@ -65,25 +96,30 @@ export async function download(
 ): Promise<void> {
   const parts = new Map(files.flatMap((file) => file.parts).map((part) => [part.sha256, part]));
   const have = await store.partKeys();
-  const missing = [...parts.values()].filter((part) => !have.has(part.sha256));
-  const total = sumSizes([...parts.values()]);
-  let received = total - sumSizes(missing);
-  onprogress(received, total);
+  const waiting = [...parts.values()].filter((part) => !have.has(part.sha256));
+  const missing = new Set(waiting);
+
+  function report(): void {
+    const total = sumSizes(parts.values());
+    onprogress(total - sumSizes(missing), total);
+  }
 
   async function work(): Promise<void> {
-    for (let part = missing.shift(); part; part = missing.shift()) {
-      const url = new URL(`data/${part.sha256.slice(0, 20)}.bin`, base).href;
-      await store.putPart(part.sha256, await fetchPart(url, part));
-      received += part.size;
-      onprogress(received, total);
+    for (let part = waiting.shift(); part; part = waiting.shift()) {
+      await store.putPart(part.sha256, await fetchPart(base, part));
+      missing.delete(part);
+      report();
     }
   }
 
-  await Promise.all(Array.from({ length: Math.min(PARALLEL, missing.length) }, work));
+  report();
+  await Promise.all(Array.from({ length: Math.min(PARALLEL, waiting.length) }, work));
 }
 
-function sumSizes(parts: Part[]): number {
-  return parts.reduce((sum, part) => sum + part.size, 0);
+function sumSizes(parts: Iterable<Part>): number {
+  let sum = 0;
+  for (const part of parts) sum += useBrotli && part.br ? part.br.size : part.size;
+  return sum;
 }
 
 /** Content of a file. Parts that have gone bad are downloaded again, once. */

@@ -8,6 +8,8 @@ export interface Part {
   sha256: string;
   /** Compressed bytes. */
   size: number;
+  /** The same part with Brotli: compressed bytes, and the hash of the unpacked content. */
+  br?: { size: number; unpacked_sha256: string };
 }
 
 export interface SiteFile {
