@@ -30,6 +30,7 @@ PAGES = { # What a visitor has not downloaded yet
     'MB of the page without transformer': TRANSFORMER,
     'MB of the whole page': set(),
 }
+BROTLI = ', Brotli' # Ends the name of a size over a host that sends the `.br` files (`site.brotli`)
 
 
 class Value(NamedTuple):
@@ -51,12 +52,18 @@ def read_evaluation(path):
     return found.get('evaluation', found)
 
 
-def page_megabytes(run, later):
+def part_bytes(part, brotli):
+    "Return the bytes of a part of a site."
+    return part['br']['size'] if brotli else part['size']
+
+
+def page_megabytes(run, later, brotli):
     "Return MB (10^6 bytes) of a first visit to the page of a run without the files `later`; None without a page."
     site = run/'site'
     if not (site/'site.json').exists(): return None
     files = json.loads((site/'site.json').read_text())['files']
-    data = [sum(part['size'] for part in files[name]['parts']) for name in files.keys() - later]
+    if brotli and not all('br' in part for file in files.values() for part in file['parts']): return None
+    data = [sum(part_bytes(part, brotli) for part in files[name]['parts']) for name in files.keys() - later]
     page = [path for path in (*site.glob('*.*'), *(site/'assets').rglob('*.*')) if path.is_file()]
     return Value((sum(data) + sum(path.stat().st_size for path in page)) / 1e6)
 
@@ -103,7 +110,8 @@ def find_before(evaluation, before, target, system):
 def measure(target, run, evaluation):
     "Find the value of a target; None if it was not measured."
     if run is None: return None
-    if target['metric'] in PAGES: return page_megabytes(run, PAGES[target['metric']])
+    page = target['metric'].removesuffix(BROTLI)
+    if page in PAGES: return page_megabytes(run, PAGES[page], brotli=page != target['metric'])
     if target['metric'] == 'minutes of all stages': return stage_minutes(run)
     return find_value(evaluation, target, target.get('system', 'shipped')) if evaluation else None
 
@@ -123,6 +131,12 @@ def is_reached(target, value, before):
     return value.value >= target['at_least']
 
 
+def reaches_stretch(target, value):
+    "Say whether a value reaches the stretch target, if there is one."
+    if 'stretch' not in target: return False
+    return value.value <= target['stretch'] if 'at_most' in target else value.value >= target['stretch']
+
+
 def compare(target, run, evaluation, before):
     "Compare one target with what was measured; return a row of the table."
     value = measure(target, run, evaluation)
@@ -130,7 +144,7 @@ def compare(target, run, evaluation, before):
     earlier = find_before(evaluation, before, target, system) if evaluation and target.get('before') else None
     reached = is_reached(target, value, earlier)
     result = {None: 'not measured', True: 'pass', False: 'fail'}[reached]
-    if reached and 'stretch' in target and value.value >= target['stretch']: result = 'pass, stretch'
+    if reached and reaches_stretch(target, value): result = 'pass, stretch'
     what = [shown_name(evaluation or {}, target.get('test_set', '')), target.get('slice', '')]
     return {
         'run': target.get('run', 'full'),

@@ -507,6 +507,8 @@ def learn_command(
     pin_threads(settings.threads)
     from embedding_search.pipeline import learn_from_log
     from embedding_search.run import Run
+    from embedding_search.search.searcher import check_index
+    check_index(run) # Before `Run` creates the folder
     start = time.perf_counter()
     passed, lines = learn_from_log(Run(run, settings, progress=sys.stderr.isatty()), log, epochs)
     print('\n'.join(lines))

@@ -171,7 +171,9 @@ def test_search_without_hits(bare):
 
 
 def test_learning_needs_a_finished_run(tmp_path):
-    fails('learn', 'clicks.jsonl', '--run', tmp_path, says='no finished index here')
+    missing = tmp_path / 'missing'
+    fails('learn', 'clicks.jsonl', '--run', missing, says='no finished index here')
+    assert not missing.exists()
 
 
 def test_gate_without_evaluation_queries(bare, tmp_path):

@@ -225,3 +225,13 @@ def test_vectors_of_another_model_are_not_served(run_copy):
     path = run_copy / 'index' / 'index.json'
     path.write_text(path.read_text().replace(recorded_hashes(run_copy / 'model')['model_quantized.onnx'], 'f' * 64))
     with pytest.raises(InputError, match='vectors of model ffffffffffff'): check_start(run_copy, None)
+
+
+def test_texts_cannot_be_embedded_without_a_transformer(run_copy):
+    index = run_copy / 'index' / 'index.json'
+    index.write_text(json.dumps(json.loads(index.read_text()) | dict(transformer=False)))
+    client = TestClient(make_app(HotSwapSearcher(run_copy)))
+    assert client.get('/search', params=dict(q='fix the radiator')).json()['hits']
+    answer = client.post('/embed', json=dict(inputs='fix the radiator'))
+    assert answer.status_code == 422
+    assert 'site.tiers = "always"' in answer.json()['error']

@@ -18,6 +18,7 @@ from conftest import COMMAND, cli, write_csv
 from embedding_search.core import InputError
 from embedding_search.data.records import read_jsonl
 from embedding_search.model.encoders import OnnxEncoder
+from embedding_search.model.ngrams import NgramEncoder
 from embedding_search.model.title_vectors import TitleVectors
 from embedding_search.run import Run
 from embedding_search.search.searcher import Searcher
@@ -111,6 +112,17 @@ def test_a_build_from_a_finished_run_encodes_nothing(run, tmp_path, encoded):
     searcher, of_run = Store(tmp_path / 's').searcher('1'), Searcher.load(run)
     for query in ('fix the radiator', 'dirty wipers please'):
         assert [hit['id'] for hit in searcher.search(query)] == [hit['id'] for hit in of_run.search(query)]
+
+
+def test_a_version_searches_without_the_transformer_if_the_run_does(run_copy, tmp_path):
+    index = run_copy / 'index' / 'index.json'
+    index.write_text(json.dumps(json.loads(index.read_text()) | dict(transformer=False)))
+    version = build_from(run_copy, tmp_path / 's')
+    searcher, of_run = Store(tmp_path / 's').searcher('1'), Searcher.load(run_copy)
+    assert version['transformer'] is False
+    assert isinstance(searcher.encoder, NgramEncoder)
+    assert [hit['id'] for hit in searcher.search('fix the radiator')] == \
+        [hit['id'] for hit in of_run.search('fix the radiator')]
 
 
 def test_copied_vectors_equal_those_of_a_fresh_encode(run, tmp_path, encoded):

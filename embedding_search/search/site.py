@@ -333,8 +333,10 @@ def add_brotli(
 
 def _import_brotli():
     "Import the package `brotli`. Raises `InputError` without it."
-    try: import brotli
-    except ImportError: raise InputError("site.brotli needs `brotli`: pip install 'embedding_search[brotli]'") from None
+    try:
+        import brotli
+    except ImportError:
+        raise InputError("site.brotli needs `brotli`: pip install 'embedding_search[brotli]'") from None
     return brotli
 
 

@@ -24,6 +24,7 @@ from ..artifacts import sha256_file, short_hash
 from ..core import InputError, fix_hint
 from ..data.records import read_jsonl, write_jsonl
 from ..evaluation.gate import ALLOWED_LOSS, check_loss
+from ..model.ngrams import NgramEncoder
 from ..model.search_encoders import QueryEncoder, TitleEncoder
 from ..model.title_vectors import MODEL_ARTIFACTS, TitleVectors
 from embedding_search.search.index_version import (
@@ -348,7 +349,8 @@ def build(
             vectors[missing] = _encode_titles(texts, model, dim, batch, threads, progress)
         counts = _write_files(part, rows, family_of, vectors, (titles, title_numbers))
         info = dict(counts=counts, changes=_changes_since(base and self.version_folder / base['name'], part),
-                    encoded=len(missing), copied=copied, base=base and base['name'], search=search)
+                    encoded=len(missing), copied=copied, base=base and base['name'], search=search,
+                    transformer=run is None or _uses_transformer(run))
         return self.publish(part, self.add_model(model), parts, **info)
 
 # %% ../../nbs/search/30_store.ipynb #st000023
@@ -358,6 +360,12 @@ def _write_files(part, rows, family_of, vectors, titles):
     except OSError as e:
         hint = f'{fix_hint(e)} and build again'
         raise InputError(f'{part}: the version could not be written ({e.strerror}); {hint}') from e
+
+
+def _uses_transformer(run):
+    "Say whether a run encodes queries with its transformer."
+    path = Path(run) / 'index' / 'index.json'
+    return not path.exists() or json.loads(path.read_text()).get('transformer', True)
 
 
 def _changes_since(base, part):
@@ -406,8 +414,11 @@ def searcher(
 ) -> VersionSearcher: # Ready to search
     "Open a version for searching."
     version, model = self.check(name, model)
-    if like is not None and like.meta['encoder'] == version['encoder']: encoder = like.encoder
-    else: encoder = QueryEncoder.load(model, threads=threads, dim=version['encoder']['dim'])
+    transformer = version.get('transformer', True)
+    same = like is not None and like.meta['encoder'] == version['encoder']
+    if same and like.meta.get('transformer', True) == transformer: encoder = like.encoder
+    elif transformer: encoder = QueryEncoder.load(model, threads=threads, dim=version['encoder']['dim'])
+    else: encoder = NgramEncoder.load(model, version['encoder']['dim'])
     folder = self.version_folder / version['name']
     searcher = VersionSearcher(folder, encoder, version['name'], **version['search'])
     searcher.meta = version
