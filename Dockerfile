@@ -1,6 +1,6 @@
 # docker build -t embedding-search .                     the service: the last stage
 # docker build -t embedding-search-web --target web .    nginx for the page
-# docs/deploy.md says how to run them. `make deploy-check` runs these commands without Docker.
+# docs/nginx.md says how to run them. `make deploy-check` runs these commands without Docker.
 
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src

@@ -531,7 +531,9 @@ def _update_site(run, settings):
     from embedding_search.search.site import build_site, changed_parts
     path = run / 'site' / 'site.json'
     before = json.loads(path.read_text(encoding='utf-8'))
-    sizes = changed_parts(before, build_site(run, None, settings.site, before['name'], search=settings.search))
+    has_brotli = any('br' in part for file in before['files'].values() for part in file['parts'])
+    site = settings.site.model_copy(update=dict(brotli=settings.site.brotli or has_brotli))
+    sizes = changed_parts(before, build_site(run, None, site, before['name'], search=settings.search))
     files = ', '.join(f'{name} {size / 1e6:.2f}' for name, size in sizes.items())
     print(f'a returning visitor downloads {sum(sizes.values()) / 1e6:.2f} MB ({files})')
 

@@ -18,6 +18,7 @@ from traces import changed_since
 
 FOLDER = Path('benchmarks')
 COMMANDS = dict(
+    first_minutes=['first_minutes.py'],
     browser=['browser.py'],
     engines=['browser.py', '--engines', 'all'],
     sizes=['sizes.py', '--again'],
@@ -39,14 +40,32 @@ def browser_rows(result):
     yield 'Recall@5 in the tab minus exact FP32 in Python', change, f"{recall['queries']:,} dev eval queries"
 
 
+def first_minutes_rows(result):
+    found = f"{result['first_results']:.0f} s, {result['first_by_meaning']:.0f} s and {result['trained']:.0f} s"
+    minutes = sum(result['stages'].values()) / 60
+    installed = f"{result['install']:.0f} s of installation before"
+    notes = f"all stages {minutes:.1f} minutes, {result['peak_gib']:g} GiB; {installed}"
+    yield 'page of `make demo`: first results, first by meaning, first of the trained model', found, notes
+
+
+def describe_page(found):
+    "Return times and notes of a page in one engine."
+    first = f"{found['first_mb']:g} MB until it answers by meaning, {found['all_mb']:g} MB in all"
+    times = ' and '.join(f"{found[tier]['ms']['median']:.1f} / {found[tier]['ms']['p95']:.1f} ms"
+                         for tier in ('ngram', 'transformer'))
+    recalls = ', '.join(f"{found[tier]['recall']['family']:g}" for tier in ('ngram', 'transformer'))
+    return times, f"{first}; Recall@5 {recalls} on {found['ngram']['recall_queries']} dev queries"
+
+
 def engines_rows(result):
     for engine, found in result['engines'].items():
-        first = f"{found['first_mb']:g} MB until it answers by meaning, {found['all_mb']:g} MB in all"
-        times = ' and '.join(f"{found[tier]['ms']['median']:.1f} / {found[tier]['ms']['p95']:.1f} ms"
-                             for tier in ('ngram', 'transformer'))
-        recalls = ', '.join(f"{found[tier]['recall']['family']:g}" for tier in ('ngram', 'transformer'))
-        what = f'query in {engine}, n-gram encoder and transformer, median / p95'
-        yield what, times, f"{first}; Recall@5 {recalls} on {found['ngram']['recall_queries']} dev queries"
+        yield f'query in {engine}, n-gram encoder and transformer, median / p95', *describe_page(found)
+    for engine, found in result['engines'].items():
+        if 'before' in found: yield f'the same in {engine}, earlier version', *describe_page(found['before'])
+    for name, found in result.get('peers', {}).items():
+        times = f"{found['ms']['median']:.1f} / {found['ms']['p95']:.1f} ms"
+        notes = f"Recall@5 {found['recall_at_5']['family']:g} on {found['queries']} dev queries; without a page"
+        yield f'query in chromium, {name}, median / p95', times, notes
 
 
 def sizes_rows(result):
@@ -116,8 +135,9 @@ def warn_of_changes():
             for line in changed_since(path): print(f'warning: {line}', file=sys.stderr)
 
 
-ROWS = dict(browser=browser_rows, engines=engines_rows, sizes=sizes_rows, serve=serve_rows, soak=soak_rows,
-            incremental=incremental_rows, scale=scale_rows, million=million_rows, encode=encode_rows)
+ROWS = dict(first_minutes=first_minutes_rows, browser=browser_rows, engines=engines_rows, sizes=sizes_rows,
+            serve=serve_rows, soak=soak_rows, incremental=incremental_rows, scale=scale_rows, million=million_rows,
+            encode=encode_rows)
 
 
 def write_table():
