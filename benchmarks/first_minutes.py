@@ -68,7 +68,7 @@ class Demo:
             time.sleep(.1)
 
     def stop(self):
-        if self.process.poll() is None: os.killpg(self.process.pid, signal.SIGINT)
+        if self.process.poll() is None: os.killpg(self.process.pid, signal.SIGTERM)
         self.process.wait(60)
 
 
@@ -85,7 +85,8 @@ def watch(demo, tab, minutes, longest):
         seen = state['version'], state['tier']
         if not versions or seen != (versions[-1]['version'], versions[-1]['tier']):
             versions.append(state | dict(seconds=seconds))
-        if seconds >= EVERY * len(shots) and seconds <= 60 * minutes: shots.append((seconds, tab.screenshot()))
+        is_due = not shots or seconds >= shots[-1][0] + EVERY
+        if is_due and seconds <= 60 * minutes: shots.append((seconds, tab.screenshot()))
         is_final = state['version'] and not state['live']
         if is_final and state['tier'] != 'keyword' and seconds > 60 * minutes: break
         time.sleep(1)

@@ -10,6 +10,7 @@ icons): `evaluation.json` of a run, or by default what `earlier_results.py` wrot
 and slices for certain. Prints a table, and writes it to `results/protocol.md` and `results/protocol.json`. Exits with
 1 if a target is missed or not measured."""
 import argparse
+import gzip
 import json
 import sys
 import tomllib
@@ -30,6 +31,7 @@ PAGES = { # What a visitor has not downloaded yet
     'MB of the page without transformer': TRANSFORMER,
     'MB of the whole page': set(),
 }
+CODE = {'.html', '.css', '.js', '.json'} # Files of the page that hosts compress
 BROTLI = ', Brotli' # Ends the name of a size over a host that sends the `.br` files (`site.brotli`)
 
 
@@ -64,8 +66,8 @@ def page_megabytes(run, later, brotli):
     files = json.loads((site/'site.json').read_text())['files']
     if brotli and not all('br' in part for file in files.values() for part in file['parts']): return None
     data = [sum(part_bytes(part, brotli) for part in files[name]['parts']) for name in files.keys() - later]
-    page = [path for path in (*site.glob('*.*'), *(site/'assets').rglob('*.*')) if path.is_file()]
-    return Value((sum(data) + sum(path.stat().st_size for path in page)) / 1e6)
+    code = [path for path in (*site.glob('*.*'), *(site/'assets').rglob('*.*')) if path.suffix in CODE]
+    return Value((sum(data) + sum(len(gzip.compress(path.read_bytes())) for path in code)) / 1e6)
 
 
 def stage_minutes(run):

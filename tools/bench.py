@@ -42,9 +42,7 @@ def browser_rows(result):
 
 def first_minutes_rows(result):
     found = f"{result['first_results']:.0f} s, {result['first_by_meaning']:.0f} s and {result['trained']:.0f} s"
-    minutes = sum(result['stages'].values()) / 60
-    installed = f"{result['install']:.0f} s of installation before"
-    notes = f"all stages {minutes:.1f} minutes, {result['peak_gib']:g} GiB; {installed}"
+    notes = f"after {result['install']:.0f} s of installation; with screenshots in `results/first_minutes.webp`"
     yield 'page of `make demo`: first results, first by meaning, first of the trained model', found, notes
 
 
