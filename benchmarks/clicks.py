@@ -61,7 +61,7 @@ class Users(Simulation):
 def copy_for_users(lab, folder):
     "Copy the run of a lab, with index and page, and without the queries of the users in its test sets."
     copy_run(lab.folder, folder)
-    shutil.copytree(lab.folder/'index', folder/'index')
+    for index in ('index', 'evaluated/index'): shutil.copytree(lab.folder/index, folder/index)
     split = lab.run.split()
     typed = {norm(query['query']) for query in lab.users}
     split['eval_queries'] = [query for query in split['eval_queries'] if norm(query['query']) not in typed]
