@@ -2,7 +2,7 @@
 
     python benchmarks/browser.py [RUN]                   by default runs/demo
     python benchmarks/browser.py [RUN] --engines all     Chromium, Firefox and WebKit, one table, nothing else
-    python benchmarks/browser.py [RUN] --engines all --before SITE     and the page of an earlier version
+    python benchmarks/browser.py [RUN] --engines all --before COMMIT SITE     and the page of an earlier commit
 
 Measures latency from an input event to the results in the page, first and second visits over a slow link, memory,
 and Recall@5 on dev evaluation queries compared with exact search in Python. After `npm ci --ignore-scripts` in
@@ -12,8 +12,9 @@ Writes `results/browser.json` after each part; load averages are stored with the
 `--engines` compares engines: MB until the first answer by meaning and in all, and seconds until then, over the slow
 link; latency from input to results of 200 queries typed back to back, and Recall@5 of 500, with the transformer and
 with the n-gram encoder alone. In Chromium, the peers get the same 500 queries; their times are without the page.
-`--before` adds the site that the code of an earlier version built from a run of its own: its times can be compared,
-its Recall@5 is that of its model. Writes `results/engines.json`."""
+`--before` adds a site that the code of an earlier commit built from a run of its own; check out that commit and run
+`make demo` and `make site` there. Its times can be compared, its Recall@5 is that of its model. Writes
+`results/engines.json`."""
 import argparse
 import json
 import os
@@ -307,7 +308,7 @@ def summarize_recall(found, catalog):
 
 
 def measure_peers(page, rows, catalog, n_queries):
-    "Measure keyword searches over the same titles, and transformers.js with float vectors; peer to number of queries."
+    "Measure keyword searches over the same titles, and transformers.js; `n_queries`: how many queries each peer gets."
     page.evaluate('rows => { window.rows = rows }', [[row['id'], row['title'], row['title_no']] for row in rows])
     measured = {}
     for name, n in n_queries.items():
@@ -456,8 +457,9 @@ def engine_row(engine, page, encoder, ms, recall, visit=None):
 
 def engine_rows(results):
     "Format the results as rows of a table."
+    before = f"of commit {results.get('before_commit')}"
     for engine, found in results['engines'].items():
-        pages = {'this': found} | ({'before': found['before']} if 'before' in found else {})
+        pages = {'this': found} | ({before: found['before']} if 'before' in found else {})
         for page, visit in pages.items():
             for tier in ('transformer', 'ngram'):
                 yield engine_row(engine, page, tier, visit[tier]['ms'], visit[tier]['recall'], visit)
@@ -465,10 +467,10 @@ def engine_rows(results):
         yield engine_row('chromium', name, '', found['ms'], found['recall_at_5'])
 
 
-def measure_engines(names, rows, server, address):
+def measure_engines(names, rows, server, address, before_commit):
     "Measure engines one after the other, then the peers, and write the results."
     catalog = Catalog(server.folders['run'], rows)
-    results = dict(titles=len(rows), load_before=load_average(), engines={})
+    results = dict(titles=len(rows), load_before=load_average(), before_commit=before_commit, engines={})
     for engine in names:
         if not HAVE[engine]: sys.exit(f'{engine} is not installed: apt-get install {PACKAGES[engine]}')
         results['engines'][engine] = measure_engine(engine, server, address, catalog)
@@ -492,17 +494,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('run', nargs='?', type=Path, default='runs/demo')
     parser.add_argument('--engines', help=f"compare engines: all, or some of {', '.join(TABS)}, separated by commas")
-    parser.add_argument('--before', type=Path, help='site of an earlier version, for --engines')
+    parser.add_argument('--before', nargs=2, metavar=('COMMIT', 'SITE'), default=('', ''),
+                        help='site that an earlier commit built, for --engines')
     args = parser.parse_args()
     pin_threads(2)
     build_site(args.run)
     folders = {'run': args.run, 'site': args.run/'site', 'site-ngram': copy_without_transformer(args.run/'site')}
-    if args.before: folders |= {'before': args.before, 'before-ngram': copy_without_transformer(args.before)}
+    commit, before = args.before
+    if before: folders |= {'before': Path(before), 'before-ngram': copy_without_transformer(Path(before))}
     server = Server(folders)
     with serving(server) as address:
         if args.engines:
             names = list(TABS) if args.engines == 'all' else args.engines.split(',')
-            measure_engines(names, Searcher.load(args.run).rows, server, address)
+            measure_engines(names, Searcher.load(args.run).rows, server, address, commit)
         else:
             with chromium() as browser: measure_all(args.run, browser, server, address)
 

@@ -53,7 +53,9 @@ class Demo:
 
     def _read(self):
         for line in self.process.stdout:
-            if not self.installed and line.startswith('catalog '): self.installed = self.seconds()
+            if not self.installed and line.startswith('catalog '):
+                self.installed = self.seconds()
+                self.lines = [] # The installation names folders of this machine
             self.lines.append(line.rstrip())
             print(f'{self.seconds():6.1f} s  {line}', end='', flush=True)
             address = re.search(r'http://127\.0\.0\.1:\d+/', line)

@@ -4,11 +4,16 @@
     python benchmarks/protocol.py runs/full --icons runs/mdi --demo runs/demo
 
 `data/icd10cm/targets.toml` lists the targets. Values come from `evaluation.json` of each run, sizes from its site and
-times from its manifest; nothing is measured here. A target that compares with earlier results reads them from the row
-`shipped of ...` of the same run (`evaluation.against`), or from the file given with --before (--icons-before for the
-icons): `evaluation.json` of a run, or by default what `earlier_results.py` wrote. Only the row has the same queries
-and slices for certain. Prints a table, and writes it to `results/protocol.md` and `results/protocol.json`. Exits with
-1 if a target is missed or not measured."""
+times from its manifest; nothing is measured here. Sizes with Brotli need a site that was built with
+`--set site.brotli=true`.
+
+A target that compares with earlier results reads them from the row `shipped of ...` of the same run
+(`evaluation.against`), which has the same queries and slices for certain. Without such a row, it reads the file of
+--before, by default what `earlier_results.py` wrote, or that of --icons-before: `evaluation.json` of a run, or
+committed results, such as what `git show f2f971b:data/mdi/results.json` prints.
+
+Prints a table, and writes it to `results/protocol.md` and `results/protocol.json`. Exits with 1 if a target is missed
+or not measured."""
 import argparse
 import gzip
 import json

@@ -49,7 +49,14 @@ def command_line():
     "Return the command that was started, relative to the root of the repository."
     script = Path(sys.argv[0]).resolve()
     if script.is_relative_to(ROOT): script = script.relative_to(ROOT)
-    return shlex.join(['python', str(script), *sys.argv[1:]])
+    return shlex.join(['python', str(script), *map(shorten_path, sys.argv[1:])])
+
+
+def shorten_path(argument):
+    "Write a path relative to the root of the repository, and a path outside of it as its name."
+    path = Path(argument)
+    if not path.is_absolute(): return argument
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
 
 
 def hash_sources(patterns):

@@ -59,7 +59,8 @@ def engines_rows(result):
     for engine, found in result['engines'].items():
         yield f'query in {engine}, n-gram encoder and transformer, median / p95', *describe_page(found)
     for engine, found in result['engines'].items():
-        if 'before' in found: yield f'the same in {engine}, earlier version', *describe_page(found['before'])
+        if 'before' not in found: continue
+        yield f"the same in {engine}, page of commit {result['before_commit']}", *describe_page(found['before'])
     for name, found in result.get('peers', {}).items():
         times = f"{found['ms']['median']:.1f} / {found['ms']['p95']:.1f} ms"
         notes = f"Recall@5 {found['recall_at_5']['family']:g} on {found['queries']} dev queries; without a page"
