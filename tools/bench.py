@@ -21,6 +21,7 @@ COMMANDS = dict(
     first_minutes=['first_minutes.py'],
     browser=['browser.py'],
     engines=['browser.py', '--engines', 'all'],
+    latency=['latency.py'],
     sizes=['sizes.py', '--again'],
     serve=['serve.py', 'runs/demo'],
     soak=['soak.py'],
@@ -53,6 +54,14 @@ def describe_page(found):
                          for tier in ('ngram', 'transformer'))
     recalls = ', '.join(f"{found[tier]['recall']['family']:g}" for tier in ('ngram', 'transformer'))
     return times, f"{first}; Recall@5 {recalls} on {found['ngram']['recall_queries']} dev queries"
+
+
+def latency_rows(result):
+    for encoder, ways in result['encoders'].items():
+        found = ways['back to back']
+        stages = sorted(found['stages'].items(), key=lambda stage: -stage[1][0])
+        longest = ', '.join(f'{name} {median:.1f}' for name, (median, _) in stages[1:5])
+        yield f'keystroke to results in the page, {encoder}', f"{found['ms'][0]:.1f} / {found['ms'][1]:.1f} ms", longest
 
 
 def engines_rows(result):
@@ -134,9 +143,9 @@ def warn_of_changes():
             for line in changed_since(path): print(f'warning: {line}', file=sys.stderr)
 
 
-ROWS = dict(first_minutes=first_minutes_rows, browser=browser_rows, engines=engines_rows, sizes=sizes_rows,
-            serve=serve_rows, soak=soak_rows, incremental=incremental_rows, scale=scale_rows, million=million_rows,
-            encode=encode_rows)
+ROWS = dict(first_minutes=first_minutes_rows, browser=browser_rows, engines=engines_rows, latency=latency_rows,
+            sizes=sizes_rows, serve=serve_rows, soak=soak_rows, incremental=incremental_rows, scale=scale_rows,
+            million=million_rows, encode=encode_rows)
 
 
 def write_table():

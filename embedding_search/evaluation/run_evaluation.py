@@ -258,7 +258,7 @@ def _encode_base(self: RunEvaluation, texts, kind): return self.run.vectors('bas
 
 # %% ../../nbs/evaluation/40_run_evaluation.ipynb #tier0002
 TIER_GAIN = .01 # Recall@5 that the transformer must add
-TIER_QUERIES = 200 # Queries with unknown words that count as a group of their own
+TIER_QUERIES = 200 # Dev queries that count as a group of their own
 TIER_SAMPLE = 1000 # Dev queries of each test set
 
 
@@ -266,15 +266,18 @@ def needs_transformer(
     with_it: np.ndarray, # bool `(queries,)` dev queries that find their title with both encoders
     without: np.ndarray, # bool `(queries,)` the same with the n-gram encoder alone
     unknown: np.ndarray, # bool `(queries,)` queries with a word that no title and no training query has
-) -> dict: # `transformer`: whether it is needed; `queries`, `points`, and the same for `unknown_words`
+    test_set: np.ndarray | None = None, # str `(queries,)` test set of each query
+) -> dict: # `transformer`: whether it is needed; `queries`, `points`, the same for `unknown_words`; points by test set
     "Decide whether the transformer is worth its megabytes."
     gain = with_it.astype(float) - without
+    names = [] if test_set is None else list(dict.fromkeys(test_set.tolist()))
+    groups = {name: gain[test_set == name] for name in names} | dict(unknown=gain[unknown])
+    large = {name: group for name, group in groups.items() if len(group) >= TIER_QUERIES}
+    points = {name: round(100 * group.mean(), 2) for name, group in large.items()}
     found = dict(queries=len(gain), points=round(100 * gain.mean(), 2))
-    groups = [gain]
-    if unknown.sum() >= TIER_QUERIES:
-        groups.append(gain[unknown])
-        found |= dict(unknown_words=int(unknown.sum()), unknown_points=round(100 * gain[unknown].mean(), 2))
-    return found | dict(transformer=bool(max(group.mean() for group in groups) >= TIER_GAIN))
+    if 'unknown' in large: found |= dict(unknown_words=len(large['unknown']), unknown_points=points.pop('unknown'))
+    if points: found |= dict(test_set_points=points)
+    return found | dict(transformer=bool(max(group.mean() for group in (gain, *large.values())) >= TIER_GAIN))
 
 # %% ../../nbs/evaluation/40_run_evaluation.ipynb #tier0005
 def describe_tiers(
@@ -285,6 +288,8 @@ def describe_tiers(
     if 'points' not in tiers: return 'The transformer stays: nothing was measured.'
     ngram, transformer = found['cost']['n-gram encoder'], found['cost']['transformer INT8']
     worth = f"{tiers['points']:+.1f} points of Recall@5 on {tiers['queries']:,} dev queries"
+    by_test_set = tiers.get('test_set_points', {}).items()
+    if by_test_set: worth += f" ({', '.join(f'{points:+.1f} on {name}' for name, points in by_test_set)})"
     if 'unknown_points' in tiers:
         worth += f", {tiers['unknown_points']:+.1f} on {tiers['unknown_words']:,} with unknown words"
     if found.get('probe'):
@@ -295,8 +300,10 @@ def describe_tiers(
 
 # %% ../../nbs/evaluation/40_run_evaluation.ipynb #tier0004
 @patch
-def _compare_tiers(self: RunEvaluation, queries):
-    "Compare both encoders with the n-gram encoder alone."
+def _compare_tiers(self: RunEvaluation, test_sets):
+    "Compare both encoders with the n-gram encoder alone; `test_sets`: name to dev queries."
+    queries = sum(test_sets.values(), [])
+    names = np.repeat(list(test_sets), [len(some) for some in test_sets.values()])
     hits = []
     for encode in (self.shipped.blend, self.shipped.encoder.ngram.encode):
         ranked = self.corpus.rank(DenseSystem(encode, self.title_vectors)(queries), queries)
@@ -304,7 +311,7 @@ def _compare_tiers(self: RunEvaluation, queries):
     known = set()
     for text in (*self.title_of.values(), *(pair['query'] for pair in self.pairs)): known.update(plain_words(text))
     unknown = [not known.issuperset(plain_words(query['query'])) for query in queries]
-    return needs_transformer(*hits, np.array(unknown))
+    return needs_transformer(*hits, np.array(unknown), names)
 
 
 @patch
@@ -312,9 +319,9 @@ def measure_tiers(self: RunEvaluation) -> dict: # What `needs_transformer` retur
     "Decide on dev queries whether users get the transformer; the settings may overrule the result."
     found = dict(transformer=True, queries=0)
     if not self.shipped.encoder.ngram: return found
-    queries = []
-    for name in TEST_SETS: queries += self._queries(name, 'dev')[:TIER_SAMPLE]
-    if queries: found = self._compare_tiers(queries)
+    shown = {'eval queries': self.settings.evaluation.eval_name}
+    test_sets = {shown.get(name, name): self._queries(name, 'dev')[:TIER_SAMPLE] for name in TEST_SETS}
+    if any(test_sets.values()): found = self._compare_tiers(test_sets)
     wanted = self.settings.site.tiers
     return found if wanted == 'auto' else found | dict(transformer=wanted == 'always')
 

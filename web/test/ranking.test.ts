@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { UnknownCategory } from '../src/engine/errors';
 import { blend, normalize, truncate } from '../src/engine/linear';
-import { findVariants, fuse, rank } from '../src/engine/ranking';
+import { findVariants, fuse, rank, searchWords } from '../src/engine/ranking';
 import { Columns } from '../src/engine/columns';
 import { topK } from '../src/engine/top';
 import { Vectors } from '../src/engine/vectors';
@@ -89,6 +89,16 @@ describe('keywords', () => {
       { name: 'Brakes', count: 1 },
     ]);
     expect(() => ids('radiator', { category: 'none' })).toThrow(UnknownCategory);
+  });
+
+  test('words can be searched for before ranking, also if other words are searched for in between', () => {
+    const index = makeIndex();
+    const question = { text: 'brake pad right', k: 10 };
+    const expected = rank(makeIndex(), question);
+    const words = searchWords(index, question);
+    expect(rank(index, question, null, words)).toEqual(expected);
+    findVariants(index, 'P-2', 'radiator', 10);
+    expect(rank(index, question, null, words)).toEqual(expected);
   });
 
   test('a later query does not see the scores of an earlier one', () => {

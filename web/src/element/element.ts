@@ -4,6 +4,7 @@ import { live } from 'lit/directives/live.js';
 import { createRef, ref } from 'lit/directives/ref.js';
 import { repeat } from 'lit/directives/repeat.js';
 import { causeOf } from '../engine/errors';
+import { endStage } from '../engine/timing';
 import type { CategoryCount, Hit, LoggedSearch, Results, Search, Status } from '../engine/types';
 import { createSearch, FIRST_STATUS } from '../worker/client';
 import type { EmbeddingSearchEventMap } from './api';
@@ -18,6 +19,8 @@ const FIRST_K = 10;
 const MORE_K = 20;
 const MAX_K = FIRST_K + 2 * MORE_K;
 const ANNOUNCE_AFTER = 700;
+/** Milliseconds without new results after which the chips follow: drawing them takes as long as drawing the results. */
+const CHIPS_AFTER = 150;
 
 const MAGNIFIER = html`<svg viewBox="0 0 24 24" aria-hidden="true">
   <path d="M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14zm5.2 12.2L21 21"></path>
@@ -87,6 +90,7 @@ export class EmbeddingSearch extends FormField {
   #added: ReadonlySet<string> = new Set();
   #underPointer: Hit | null = null;
   #timer = 0;
+  #chipsTimer = 0;
 
   constructor() {
     super();
@@ -222,8 +226,11 @@ export class EmbeddingSearch extends FormField {
 
     const show = async (results: Results): Promise<void> => {
       if (isReplaced()) return;
+      const received = performance.now();
       this.#show(results, { query, category });
       await this.updateComplete;
+      endStage('render', received);
+      endStage('input to results', start);
       if (!isReplaced()) this.#emit('results', { ...results, total: performance.now() - start });
     };
 
@@ -247,6 +254,8 @@ export class EmbeddingSearch extends FormField {
     this.#shown = { query: '', category: '' };
     this.#forgetRows();
     clearTimeout(this.#timer);
+    clearTimeout(this.#chipsTimer);
+    this.#categories = [];
     this.announced = '';
   }
 
@@ -268,9 +277,20 @@ export class EmbeddingSearch extends FormField {
     this.results = results;
     this.#shown = asked;
     this.#shownAt = performance.now();
-    if (!asked.category) this.#categories = results.categories;
+    if (!asked.category) this.#offerCategories(results.categories);
     clearTimeout(this.#timer);
     this.#timer = window.setTimeout(() => this.#settle(results), ANNOUNCE_AFTER);
+  }
+
+  /** Show chips at once if there are none yet, so that nothing jumps; else when typing pauses. */
+  #offerCategories(categories: CategoryCount[]): void {
+    clearTimeout(this.#chipsTimer);
+    const show = (): void => {
+      this.#categories = categories;
+      this.requestUpdate();
+    };
+    if (this.#categories.length) this.#chipsTimer = window.setTimeout(show, CHIPS_AFTER);
+    else show();
   }
 
   /** The hit that somebody reads. */

@@ -5,6 +5,7 @@ import { decodeObject } from './json';
 import { normalize } from './linear';
 import type { EncoderEntry } from './manifest';
 import { ngramRows } from './ngrams';
+import { endStage, timed } from './timing';
 import type { Encoder } from './types';
 
 const MAX_CHARS = 2000;
@@ -51,7 +52,7 @@ async function loadOnnx(files: EncoderFiles, entry: EncoderEntry, options: LoadO
   }
 
   async function encode(text: string): Promise<Float32Array> {
-    const ids = tokenize(text);
+    const ids = timed('tokenizer', () => tokenize(text));
     const n = ids.length;
     const shape = [1, n];
     const inputs = {
@@ -59,7 +60,9 @@ async function loadOnnx(files: EncoderFiles, entry: EncoderEntry, options: LoadO
       attention_mask: new ort.Tensor('int64', new BigInt64Array(n).fill(1n), shape),
     };
     const types = { token_type_ids: new ort.Tensor('int64', new BigInt64Array(n), shape) };
+    const start = performance.now();
     const output = await session.run(hasTypes ? { ...inputs, ...types } : inputs, ['sentence_embedding']);
+    endStage('transformer', start);
     const vector = output.sentence_embedding.data;
     if (vector instanceof Float32Array) return vector;
     throw new TypeError('the graph gives no float32 vectors');
@@ -85,15 +88,15 @@ function loadTable(files: EncoderFiles): Promise<Encoder> {
   const rows = tableRows(columns, 'fine' in files ? files.fine : null);
   const scale = columns.numbers('scale');
 
-  function encode(text: string): Promise<Float32Array> {
+  function encode(text: string): Float32Array {
     const sum = new Float32Array(width);
     for (const row of ngramRows(text.slice(0, MAX_CHARS), buckets)) {
       for (let d = 0, at = row * width; d < width; d++, at++) sum[d] += scale[row] * rows[at];
     }
-    return Promise.resolve(normalize(sum));
+    return normalize(sum);
   }
 
-  return Promise.resolve({ encode });
+  return Promise.resolve({ encode: (text) => Promise.resolve(timed('n-grams', () => encode(text))) });
 }
 
 /** An encoder of your own: the module named in the manifest exports `load(files, entry)`. */

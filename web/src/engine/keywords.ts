@@ -41,6 +41,8 @@ export class Keywords {
   readonly terms: string[];
   /** Score of each row for the last query. */
   readonly score: Float32Array;
+  /** The last result; `score` and `bestRow` refer to it. */
+  last: KeywordResult | null = null;
   readonly #catalog: Catalog;
   readonly #termOf: Uint32Array; // of each word of the catalog
   readonly #wordOf: Uint32Array; // the most frequent word of each term
@@ -175,7 +177,8 @@ export class Keywords {
     const last = query.words.length - 1;
     const expansions = query.words.map((word, i) => this.#expand(word, query.open && i === last));
     const matched = this.#scoreRows(query, expansions, allowed);
-    return { ranked: this.#rankFamilies(depth), matched, suggestion: this.#suggest(text, query, expansions) };
+    this.last = { ranked: this.#rankFamilies(depth), matched, suggestion: this.#suggest(text, query, expansions) };
+    return this.last;
   }
 
   #scoreRows(query: ParsedQuery, expansions: Expansion[], allowed: Uint8Array | null): Map<number, number> {

@@ -1,8 +1,9 @@
 // Hits for a query from the tiers there are: keywords always, vectors when the query was encoded.
 import { allowedFamilies, type Catalog } from './catalog';
-import type { Keywords } from './keywords';
+import type { KeywordResult, Keywords } from './keywords';
 import type { FusionSettings } from './manifest';
 import { normalizeQuery, parseQuery } from './text';
+import { endStage, timed } from './timing';
 import type { CategoryCount, Hit, Mode, Results } from './types';
 import type { Vectors } from './vectors';
 
@@ -60,26 +61,51 @@ export function fuse(
   return sorted.map(([number]) => number);
 }
 
-/** Answer a query. Without a vector, only its words count. */
-export function rank(index: Index, question: Question, encoded: EncodedQuery | null = null): RankedHits {
+/** What the words of a question find. */
+export interface WordSearch {
+  /** Families to rank. */
+  depth: number;
+  /** Rows to look at, one byte each; null: all. */
+  allowed: Uint8Array | null;
+  found: KeywordResult;
+}
+
+/** Search for the words of a question, for `rank`. This can be done while the question is encoded. */
+export function searchWords({ catalog, keywords }: Index, { text, k, category }: Question): WordSearch {
+  const allowed = category ? catalog.inCategory(category) : null;
+  const depth = Math.max(MIN_DEPTH, 20 * k);
+  return { depth, allowed, found: timed('keywords', () => keywords.search(text, depth, allowed)) };
+}
+
+/**
+ * Answer a query. Without a vector, only its words count.
+ * @param words What `searchWords` found for this question; found anew if other words were searched for meanwhile
+ */
+export function rank(
+  index: Index,
+  question: Question,
+  encoded: EncodedQuery | null = null,
+  words: WordSearch | null = null,
+): RankedHits {
   const { catalog, keywords } = index;
-  const { text, k, category } = question;
+  const { text, k } = question;
   const tier = encoded?.tier ?? 'keyword';
   if (!parseQuery(text).words.length && !encoded)
     return { hits: [], categories: [], tier, close: true, suggestion: '' };
-  const allowed = category ? catalog.inCategory(category) : null;
-  const depth = Math.max(MIN_DEPTH, 20 * k);
-  const { ranked, matched, suggestion } = keywords.search(text, depth, allowed);
+  const { depth, allowed, found } = words?.found === keywords.last ? words : searchWords(index, question);
+  const { ranked, matched, suggestion } = found;
   const { order, rowOf, pinned } = rankFamilies(index, question, { ranked, allowed, depth, encoded });
 
   function rowToShow(family: number): number {
     return rowOf.get(family) ?? keywords.bestRow(family, allowed);
   }
 
+  const start = performance.now();
   const hits = order.slice(0, k).map((family, i) => {
     return makeHit(index, rowToShow(family), i + 1, family === pinned ? 'pin' : tier, matched);
   });
   const categories = countCategories(catalog, order.slice(0, COUNTED_HITS).map(rowToShow));
+  endStage('hits', start);
   const close = rowOf.size > 0 || isClose(index, encoded);
   return { hits, categories, tier, close, suggestion };
 }
@@ -102,8 +128,9 @@ function rankFamilies(index: Index, { text, mode = 'hybrid' }: Question, ranking
   const { ranked, allowed, depth, encoded } = ranking;
   let order: ArrayLike<number> = ranked;
   if (encoded && vectors) {
-    const dense = vectors.search(encoded.vector, depth, allowed && allowedFamilies(catalog, allowed));
-    order = mode === 'dense' ? dense : fuse(dense, ranked, fusion);
+    const among = allowed && allowedFamilies(catalog, allowed);
+    const dense = timed('vectors', () => vectors.search(encoded.vector, depth, among));
+    order = mode === 'dense' ? dense : timed('fusion', () => fuse(dense, ranked, fusion));
   }
   const rowOf = new Map<number, number>();
   const pin = index.pins.get(normalizeQuery(text));

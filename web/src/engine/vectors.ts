@@ -1,9 +1,9 @@
-// One code a family, on the principal axes: a coarse scan in integers over all, an exact one over the best.
+// One code a family, on the principal axes: a scan in integers over all, exact scores for the best.
 import type { Columns } from './columns';
 import { refineCode, unpackDigits } from './digits';
 import { topK } from './top';
 
-const RESCORED = 500;
+const MARGIN = 20; // families that the scan finds beyond those that are wanted
 const QUERY_STEPS = 4095;
 const LANES = 16;
 const TILE = 256;
@@ -28,7 +28,7 @@ class Codes {
   readonly width: number; // numbers of a stored code: `dim`, and zeros up to a multiple of LANES
   readonly codes: Int8Array;
   readonly query: Int16Array;
-  readonly coarse: Int32Array;
+  readonly scores: Int32Array;
   readonly #scan: Scan;
 
   constructor(
@@ -40,11 +40,11 @@ class Codes {
     const memory = new WebAssembly.Memory({ initial: Math.ceil((n * (width + 4) + 2 * width) / PAGE) });
     this.codes = new Int8Array(memory.buffer, 0, n * width);
     this.query = new Int16Array(memory.buffer, n * width, width);
-    this.coarse = new Int32Array(memory.buffer, (n + 2) * width, n);
+    this.scores = new Int32Array(memory.buffer, (n + 2) * width, n);
     this.#scan = loadScan(memory);
   }
 
-  /** Compute the coarse scores of all codes. */
+  /** Compute the scores of all codes. */
   scan(): void {
     this.#scan(0, this.n * this.width, (this.n + 2) * this.width, this.n, this.width);
   }
@@ -148,9 +148,9 @@ export class Vectors {
     this.#roundQuery(projected);
     this.#stored.scan();
     const candidates = among ?? this.#all;
-    const near = topK(candidates, this.#stored.coarse, candidates.length, Math.max(RESCORED, 2 * k));
+    const near = topK(candidates, this.#stored.scores, candidates.length, k + MARGIN);
     for (const family of near) this.#score[family] = this.#exactScore(family, projected);
-    const ranked = topK(near, this.#score, near.length, k);
+    const ranked = near.sort((a, b) => this.#score[b] - this.#score[a] || a - b).slice(0, k);
     this.bestScore = ranked.length ? this.#score[ranked[0]] : 0;
     return ranked;
   }

@@ -1,6 +1,7 @@
 // Answers queries one after the other. A query that was cancelled before its turn is never answered.
-import { causeOf, UnknownCategory } from '../engine/errors';
-import { rank, type EncodedQuery, type Question, type RankedHits } from '../engine/ranking';
+import { causeOf } from '../engine/errors';
+import { rank, searchWords, type EncodedQuery, type Question, type RankedHits } from '../engine/ranking';
+import { endStage } from '../engine/timing';
 import type { Results } from '../engine/types';
 import type { NamedEncoder, Session, Version } from './session';
 
@@ -57,6 +58,7 @@ export class QueryQueue {
     const reply = (ranked: RankedHits, final: boolean): void => {
       const ms = performance.now() - start;
       const results = { ...ranked, query: text, version: version?.manifest.version ?? '', ms };
+      endStage('worker', start);
       this.#events.onresults(id, results, final);
     };
 
@@ -68,8 +70,10 @@ export class QueryQueue {
         return;
       }
       if (this.#pace > SLOW) reply(await this.#answerQuickly(version, question), false);
-      const encoded = await this.#encode(version, encoder, text);
-      if (encoded) reply(rank(version.index, question, encoded), true);
+      const encoding = this.#encode(version, encoder, text);
+      const words = searchWords(version.index, question); // while the transformer computes in its own worker
+      const encoded = await encoding;
+      if (encoded) reply(rank(version.index, question, encoded, words), true);
       else await this.#answer(id, question);
     } catch (error) {
       this.#events.onerror(id, error);
@@ -88,9 +92,9 @@ export class QueryQueue {
     try {
       const vector = await encode(text);
       this.#pace += PACE_UPDATE * (performance.now() - start - this.#pace);
+      endStage('encoders', start);
       return { vector, tier: name };
     } catch (error) {
-      if (error instanceof UnknownCategory) throw error;
       this.#pace = 0;
       this.#session.dropEncoder(version, causeOf(error));
       return null;

@@ -250,9 +250,10 @@ export class Session {
     const partner = join && encoders.find(({ name }) => name === join.with);
 
     async function encode(text: string): Promise<Float32Array> {
-      const encoded = await loaded.encode(text);
+      // A transformer has a worker of its own; the n-gram encoder computes here meanwhile.
+      const [encoded, ngram] = await Promise.all([loaded.encode(text), partner?.encode(text)]);
       const vector = entry.kind === 'table' ? encoded : vectors.project(truncate(encoded, vectors.full));
-      return partner ? blend(vector, await partner.encode(text), join) : vector;
+      return join && ngram ? blend(vector, ngram, join) : vector;
     }
 
     const encoder: NamedEncoder = { name: entry.name, encode, release: loaded.release };

@@ -1,0 +1,168 @@
+"""Take apart the milliseconds from a keystroke to results in the page, in Chromium.
+
+    python benchmarks/latency.py [RUN]        by default runs/demo
+    python benchmarks/latency.py [RUN] --site SITE     another built page, for example of an earlier commit
+
+Opens the page with the transformer and with the n-gram encoder alone, types queries (dev evaluation queries of the run),
+and records Chromium's trace of all threads. Queries come back to back, where the page is still drawing the results of
+the query before, and every 80 ms, as somebody types. The stages are User Timing measures of the page's own
+code; layout, paint and raster are Chromium's.
+
+Writes `results/latency.json`, and `results/latency_trace.json.gz` with five queries, to open in Chromium's performance
+panel or in Perfetto."""
+import argparse
+import gzip
+import json
+import random
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from browser import copy_without_transformer
+from tab import BACK, ELEMENT, opened
+from traces import RESULTS, load_average, trace, write_json
+
+from embedding_search.core import pin_threads
+from embedding_search.evaluation.report import markdown_table
+from embedding_search.search.site import build_site
+
+MEASURES = ('web/src/**/*.ts', 'web/src/**/*.css', 'benchmarks/tab.py')
+QUERIES = 200
+ROUNDS = 3
+WARM_UP = 40
+PAUSE = 80 # Milliseconds between the queries of somebody who types
+SHOWN = 5 # Queries of the trace that is kept
+
+# Types a query, waits for its results, then pauses
+PACED = f"""async queries => {{
+  const element = {ELEMENT};
+  const times = [];
+  for (const query of queries) {{
+    await new Promise(resolve => setTimeout(resolve, {PAUSE}));
+    times.push(await new Promise(resolve => {{
+      const sent = performance.now();
+      element.addEventListener('results', event => resolve([performance.now() - sent, event.detail.ms]), {{ once: true }});
+      element.input.value = query;
+      element.input.dispatchEvent(new InputEvent('input', {{ bubbles: true }}));
+    }}));
+  }}
+  return times;
+}}"""
+WAYS = {'back to back': BACK, f'every {PAUSE} ms': PACED}
+
+CATEGORIES = ['blink.user_timing', 'devtools.timeline', 'toplevel', 'cc']
+WHOLE = 'input to results'
+STAGES = { # Name in the trace to what it is
+    WHOLE: 'keystroke to results in the page',
+    'worker': 'in the search worker, all stages',
+    'encoders': 'encoding, with the way to the worker of the transformer and back',
+    'tokenizer': 'tokenizer',
+    'transformer': 'transformer',
+    'n-grams': 'n-gram encoder',
+    'keywords': 'keyword search',
+    'vectors': 'scan of all vectors, exact scores of the best',
+    'fusion': 'fusion',
+    'hits': 'titles, marks and categories of the hits',
+    'render': 'elements of the results (Lit)',
+}
+DRAWING = { # Tasks of Chromium that draw a frame
+    'UpdateLayoutTree': 'style', 'Layout': 'layout', 'PrePaint': 'before paint', 'Paint': 'paint', 'Layerize': 'layers',
+    'Commit': 'commit', 'RasterTask': 'raster, in threads of its own',
+}
+
+
+def record(browser, page, script, queries):
+    "Type queries; return their ms and what Chromium recorded meanwhile."
+    browser.start_tracing(page=page, categories=CATEGORIES)
+    times = page.evaluate(script, queries)
+    return times, json.loads(browser.stop_tracing())['traceEvents']
+
+
+def stage_times(events):
+    "Collect the ms of each stage from begin and end events of User Timing."
+    begun = {}
+    times = defaultdict(list)
+    for event in sorted((event for event in events if event['name'] in STAGES), key=lambda event: event['ts']):
+        key = event['pid'], event['name'], event.get('id2', {}).get('local', event.get('id'))
+        if event['ph'] == 'b': begun[key] = event['ts']
+        elif event['ph'] == 'e' and key in begun: times[event['name']].append((event['ts'] - begun.pop(key)) / 1000)
+    return times
+
+
+def drawing_times(events, n):
+    "Return the mean ms of each drawing task for one of `n` queries."
+    sums = defaultdict(float)
+    for event in events:
+        if event['ph'] == 'X' and event['name'] in DRAWING: sums[event['name']] += event['dur'] / 1000
+    return {DRAWING[name]: round(sums[name] / n, 2) for name in DRAWING if sums[name]}
+
+
+def spread(times): return [round(float(x), 2) for x in (np.median(times), np.percentile(times, 95))]
+
+
+def measure_way(browser, page, script, queries):
+    "Measure one way of typing; return medians and 95th percentiles, and the events of the last round."
+    times = []
+    stages = defaultdict(list)
+    drawing = []
+    for _ in range(ROUNDS):
+        measured, events = record(browser, page, script, queries)
+        times += measured
+        for name, values in stage_times(events).items(): stages[name] += values
+        drawing.append(drawing_times(events, len(queries)))
+    mean = {name: round(float(np.mean([some.get(name, 0) for some in drawing])), 2) for name in drawing[0]}
+    whole, worker = np.array(times).T
+    return dict(ms=spread(whole), page_ms=spread(whole - worker), drawing_mean_ms=mean,
+                stages={STAGES[name]: spread(stages[name]) for name in STAGES if stages[name]}), events
+
+
+def measure_site(site, queries):
+    "Measure one page in all ways; return the results and the events of the last one."
+    found = {}
+    with opened(site) as page:
+        browser = page.context.browser
+        page.evaluate(BACK, queries[:WARM_UP])
+        for way, script in WAYS.items(): found[way], events = measure_way(browser, page, script, queries)
+        _, events = record(browser, page, PACED, queries[:SHOWN])
+    return found, events
+
+
+def table_rows(results):
+    "Format the results as rows of a table."
+    for encoder, ways in results['encoders'].items():
+        parts = {'stages': lambda found: found['stages'], 'drawing_mean_ms': lambda found: found['drawing_mean_ms']}
+        for part, get in parts.items():
+            names = dict.fromkeys(name for found in ways.values() for name in get(found))
+            for name in names:
+                yield {'encoder': encoder, 'stage': name} | {
+                    f'{way}, ms': format_ms(get(found).get(name)) for way, found in ways.items()}
+
+
+def format_ms(value):
+    "Format median and 95th percentile, or a mean."
+    if value is None: return ''
+    return f'{value[0]:.2f} / {value[1]:.2f}' if isinstance(value, list) else f'{value:.2f} (mean)'
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('run', nargs='?', type=Path, default='runs/demo')
+    parser.add_argument('--site', type=Path, help='another page than that of the run')
+    args = parser.parse_args()
+    pin_threads(2)
+    if not args.site: build_site(args.run)
+    site = args.site or args.run/'site'
+    split = json.loads((args.run/'split.json').read_text())
+    dev = [query['query'] for query in split['eval_queries'] if query['part'] == 'dev']
+    queries = random.Random(0).sample(dev, min(QUERIES, len(dev)))
+    results = dict(queries=len(queries), rounds=ROUNDS, load_before=load_average(), encoders={})
+    for encoder, folder in {'transformer': site, 'n-grams': copy_without_transformer(site)}.items():
+        results['encoders'][encoder], events = measure_site(folder, queries)
+        if encoder == 'transformer':
+            kept = json.dumps(dict(traceEvents=events)).encode()
+            (RESULTS/'latency_trace.json.gz').write_bytes(gzip.compress(kept, 9, mtime=0))
+    print(markdown_table(list(table_rows(results))))
+    write_json(RESULTS/'latency.json', results | dict(load_after=load_average(), trace=trace(MEASURES)))
+
+
+if __name__ == '__main__': main()
