@@ -3,10 +3,10 @@
     python benchmarks/latency.py [RUN]        by default runs/demo
     python benchmarks/latency.py [RUN] --site SITE     another built page, for example of an earlier commit
 
-Opens the page with the transformer and with the n-gram encoder alone, types queries (dev evaluation queries of the run),
-and records Chromium's trace of all threads. Queries come back to back, where the page is still drawing the results of
-the query before, and every 80 ms, as somebody types. The stages are User Timing measures of the page's own
-code; layout, paint and raster are Chromium's.
+Opens the page with the transformer and with the n-gram encoder alone, types queries (dev evaluation queries of the
+run), and records Chromium's trace of all threads. Queries come back to back, where the page is still drawing the
+results of the query before, and with a pause of 80 ms. The stages are User Timing measures of the page's own code;
+style, layout, paint and raster are Chromium's. Recording costs time too, so `browser.py` measures without it.
 
 Writes `results/latency.json`, and `results/latency_trace.json.gz` with five queries, to open in Chromium's performance
 panel or in Perfetto."""
@@ -41,7 +41,8 @@ PACED = f"""async queries => {{
     await new Promise(resolve => setTimeout(resolve, {PAUSE}));
     times.push(await new Promise(resolve => {{
       const sent = performance.now();
-      element.addEventListener('results', event => resolve([performance.now() - sent, event.detail.ms]), {{ once: true }});
+      const seen = event => resolve([performance.now() - sent, event.detail.ms]);
+      element.addEventListener('results', seen, {{ once: true }});
       element.input.value = query;
       element.input.dispatchEvent(new InputEvent('input', {{ bubbles: true }}));
     }}));
@@ -50,7 +51,8 @@ PACED = f"""async queries => {{
 }}"""
 WAYS = {'back to back': BACK, f'every {PAUSE} ms': PACED}
 
-CATEGORIES = ['blink.user_timing', 'devtools.timeline', 'toplevel', 'cc']
+CATEGORIES = ['blink.user_timing', 'devtools.timeline']
+ALL_THREADS = [*CATEGORIES, 'toplevel', 'cc'] # Of the trace that is kept
 WHOLE = 'input to results'
 STAGES = { # Name in the trace to what it is
     WHOLE: 'keystroke to results in the page',
@@ -71,9 +73,9 @@ DRAWING = { # Tasks of Chromium that draw a frame
 }
 
 
-def record(browser, page, script, queries):
+def record(browser, page, script, queries, categories=CATEGORIES):
     "Type queries; return their ms and what Chromium recorded meanwhile."
-    browser.start_tracing(page=page, categories=CATEGORIES)
+    browser.start_tracing(page=page, categories=categories)
     times = page.evaluate(script, queries)
     return times, json.loads(browser.stop_tracing())['traceEvents']
 
@@ -123,19 +125,17 @@ def measure_site(site, queries):
         browser = page.context.browser
         page.evaluate(BACK, queries[:WARM_UP])
         for way, script in WAYS.items(): found[way], events = measure_way(browser, page, script, queries)
-        _, events = record(browser, page, PACED, queries[:SHOWN])
+        _, events = record(browser, page, PACED, queries[:SHOWN], ALL_THREADS)
     return found, events
 
 
 def table_rows(results):
     "Format the results as rows of a table."
     for encoder, ways in results['encoders'].items():
-        parts = {'stages': lambda found: found['stages'], 'drawing_mean_ms': lambda found: found['drawing_mean_ms']}
-        for part, get in parts.items():
-            names = dict.fromkeys(name for found in ways.values() for name in get(found))
-            for name in names:
-                yield {'encoder': encoder, 'stage': name} | {
-                    f'{way}, ms': format_ms(get(found).get(name)) for way, found in ways.items()}
+        for part in ('stages', 'drawing_mean_ms'):
+            for name in dict.fromkeys(name for found in ways.values() for name in found[part]):
+                row = {'encoder': encoder, 'stage': name}
+                yield row | {f'{way}, ms': format_ms(found[part].get(name)) for way, found in ways.items()}
 
 
 def format_ms(value):
