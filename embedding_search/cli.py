@@ -550,7 +550,7 @@ def mcp_command(
     port: _PortOption = None,
 ) -> None:
     """Offer search and lookup to language models as MCP tools, over standard input and output.
-    Without --run, a sample is searched."""
+    If there is no runs/demo, a sample is searched."""
     if not store: run = _run_or_sample(run)
     current = load_settings() if store else settings_for_run(run)
     name = name or current.site.name or Path(current.catalog.source).name.split('.')[0]

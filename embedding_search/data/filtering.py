@@ -176,7 +176,7 @@ def write_filter_report(
     pairs: list[dict], # Kept queries
     rows: list[dict], # Catalog rows
     report: dict, # Second result of `filter_generated`
-    flags: list[dict], # Result of `round_trip`
+    flags: list[dict] | None, # Result of `round_trip`; `None` if this was not checked
     n: int = 50, # Random queries to show
     seed: int = 42, # Seed of the random queries
 ) -> None:
@@ -184,14 +184,18 @@ def write_filter_report(
     title_of = {row['id']: row['title'] for row in rows}
     shown = random.Random(seed).sample(pairs, min(n, len(pairs)))
     samples = [[pair['query'], pair.get('style', ''), title_of[pair['id']]] for pair in shown]
-    doubtful = [[flag['query'], flag['title'], flag['nearest'], flag['gap']] for flag in flags[:30]]
+    nearest = []
+    if flags is not None:
+        doubtful = [[flag['query'], flag['title'], flag['nearest'], flag['gap']] for flag in flags[:30]]
+        nearest = [
+            f'## Nearest to another title: {len(flags):,}', '',
+            'These queries are kept, but look at them: they are wrong, or the search has not learned them yet.', '',
+            *_table(['query', 'written for', 'nearest', 'gap'], doubtful), '',
+        ]
     text = [
         '# Generated queries', '',
         f"{report['written']:,} written, {report['kept']:,} kept.", '',
-        *_dropped_table(report), '',
-        f'## Nearest to another title: {len(flags):,}', '',
-        'These queries are kept, but look at them: they are wrong, or the search has not learned them yet.', '',
-        *_table(['query', 'written for', 'nearest', 'gap'], doubtful), '',
+        *_dropped_table(report), '', *nearest,
         f'## {len(shown)} random queries', '',
         *_table(['query', 'style', 'title'], samples), '',
     ]

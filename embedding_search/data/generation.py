@@ -862,7 +862,7 @@ def _save_hard_cases(path, pairs, log):
 def _save_queries(path, pairs, rows, family_of, settings, base, max_tokens, columns, log):
     "Filter queries, and save them as CSV and their report as Markdown."
     kept, report = filter_generated(pairs, rows, settings.max_words, same_language=not settings.language)
-    flags = []
+    flags = None
     if settings.round_trip and kept:
         flags = round_trip(kept, rows, family_of, TorchEncoder(load_model(base, max_tokens)).encode)
     query, id = columns
@@ -871,7 +871,7 @@ def _save_queries(path, pairs, rows, family_of, settings, base, max_tokens, colu
     write_filter_report(path.with_suffix('.md'), kept, rows, report, flags)
     other = ('written', 'kept', 'examples')
     dropped = ', '.join(f'{n} {name.replace("_", " ")}' for name, n in report.items() if n and name not in other)
-    nearest = f'; {len(flags):,} are nearest to another title' if settings.round_trip else ''
+    nearest = f'; {len(flags):,} are nearest to another title' if flags is not None else ''
     log(f"{report['written']:,} queries written, {report['kept']:,} kept{f' (dropped: {dropped})' if dropped else ''}"
         f'{nearest}')
     log(f"{path}; look through {path.with_suffix('.md')}")

@@ -237,6 +237,8 @@ class VersionSearcher(Searcher):
     ):
         faiss = _import_faiss()
         self.version = name
+        if not (folder / 'axes.npy').exists():
+            raise InputError(f'{folder}: built by release 0.1.0; `embedding-search index build` builds it again')
         self.axes = np.load(folder / 'axes.npy')
         self.scale = np.load(folder / 'scale.npy')
         self.codes = faiss.read_index(str(folder / 'codes.faiss'), faiss.IO_FLAG_MMAP_IFC)
