@@ -9,6 +9,7 @@ __all__ = ['HELDOUT', 'DEV_QUERIES', 'REFIT_EPOCHS', 'STAGES', 'NO_TRAINING_QUER
            'learn_from_log']
 
 # %% ../nbs/41_pipeline.ipynb #ddfa5517
+import gc
 import json
 import os
 import random
@@ -125,6 +126,7 @@ def run_stage(
         raise InputError(f'several processes can only train: run `{first}` in one process first')
     run.log(f'{stage.name:<14} ...')
     run.manifest.pop(stage.name, None)
+    gc.collect() # Memory of the stage before, which reference cycles may hold
     start = time.perf_counter()
     counts = stage.work(run)
     if not is_main_process(): return True

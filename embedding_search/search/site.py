@@ -58,7 +58,7 @@ class SiteSettings(SettingsTable):
     tiers: Literal['auto', 'always', 'never'] = Field(
         'auto', json_schema_extra=BASIC,
         description='Encode queries with the transformer, in the page and in the service: always, never, or only if it '
-                    'is worth a point of Recall@5 on dev queries')
+                    'is worth a point of Recall@5 on some kind of dev queries')
     name: str = Field('', description='Title of the page; empty: the name of the catalog file', json_schema_extra=BASIC)
     dim: int = Field(256, ge=8, description='Principal axes to keep of the vectors; fewer make a smaller download')
     endpoint: str = Field('', description='URL to which visitors may send their search log; empty: nowhere')
