@@ -27,7 +27,7 @@ $(VENV)/.done: settings.ini setup.py requirements.lock
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	touch $@
 
-demo: install ## Titles to a search by meaning and its page, in 10 minutes on 2 cores
+demo: install ## Titles to a search by meaning and its page, in 9 minutes on 2 cores
 	$(BIN)/embedding-search run --settings data/icd10cm/demo.toml --run runs/demo --browser $(PORT_OPTION)
 
 site: install ## Build and serve the demo's search page for browsers
