@@ -15,6 +15,7 @@ import gzip
 import json
 import random
 from collections import defaultdict
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,7 @@ WAYS = {'back to back': BACK, f'every {PAUSE} ms': PACED}
 
 CATEGORIES = ['blink.user_timing', 'devtools.timeline']
 ALL_THREADS = [*CATEGORIES, 'toplevel', 'cc'] # Of the trace that is kept
+PREFIX = 'embedding-search: ' # Of the page's measures
 WHOLE = 'input to results'
 STAGES = { # Name in the trace to what it is
     WHOLE: 'keystroke to results in the page',
@@ -84,10 +86,11 @@ def stage_times(events):
     "Collect the ms of each stage from begin and end events of User Timing."
     begun = {}
     times = defaultdict(list)
-    for event in sorted((event for event in events if event['name'] in STAGES), key=lambda event: event['ts']):
-        key = event['pid'], event['name'], event.get('id2', {}).get('local', event.get('id'))
+    for event in sorted((event for event in events if event['name'].startswith(PREFIX)), key=itemgetter('ts')):
+        name = event['name'].removeprefix(PREFIX)
+        key = event['pid'], name, event.get('id2', {}).get('local', event.get('id'))
         if event['ph'] == 'b': begun[key] = event['ts']
-        elif event['ph'] == 'e' and key in begun: times[event['name']].append((event['ts'] - begun.pop(key)) / 1000)
+        elif event['ph'] == 'e' and key in begun: times[name].append((event['ts'] - begun.pop(key)) / 1000)
     return times
 
 

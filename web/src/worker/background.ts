@@ -47,7 +47,7 @@ export async function downloadInBackground(
 /** Follow the reports of a download until it is done; rejects if it fails or falls silent. */
 function waitForReports(port: MessagePort, onprogress: OnProgress): Promise<void> {
   return new Promise((resolve, reject) => {
-    let timer = 0;
+    let timer: ReturnType<typeof setTimeout> | undefined;
 
     function expectReport(ms: number): void {
       clearTimeout(timer);

@@ -1,6 +1,13 @@
 // Answers queries one after the other. A query that was cancelled before its turn is never answered.
 import { causeOf } from '../engine/errors';
-import { rank, searchWords, type EncodedQuery, type Question, type RankedHits } from '../engine/ranking';
+import {
+  rank,
+  searchWords,
+  type EncodedQuery,
+  type Question,
+  type RankedHits,
+  type WordSearch,
+} from '../engine/ranking';
 import { endStage } from '../engine/timing';
 import type { Results } from '../engine/types';
 import type { NamedEncoder, Session, Version } from './session';
@@ -14,15 +21,18 @@ export interface QueryEvents {
   onerror(id: number, error: unknown): void;
 }
 
+/** What answers the queries. */
+export type Answering = Pick<Session, 'version' | 'status' | 'touch' | 'dropEncoder'>;
+
 export class QueryQueue {
-  readonly #session: Session;
+  readonly #session: Answering;
   readonly #events: QueryEvents;
   readonly #waiting = new Map<number, Question>();
   readonly #channel = new MessageChannel();
   #isRunning = false;
   #pace = 0; // mean milliseconds of the best encoder
 
-  constructor(session: Session, events: QueryEvents) {
+  constructor(session: Answering, events: QueryEvents) {
     this.#session = session;
     this.#events = events;
     this.#channel.port1.onmessage = () => void this.#runNext();
@@ -71,7 +81,12 @@ export class QueryQueue {
       }
       if (this.#pace > SLOW) reply(await this.#answerQuickly(version, question), false);
       const encoding = this.#encode(version, encoder, text);
-      const words = searchWords(version.index, question); // while the transformer computes in its own worker
+      let words: WordSearch;
+      try {
+        words = searchWords(version.index, question); // while the transformer computes in its own worker
+      } finally {
+        await encoding; // it encodes one text at a time
+      }
       const encoded = await encoding;
       if (encoded) reply(rank(version.index, question, encoded, words), true);
       else await this.#answer(id, question);

@@ -82,7 +82,7 @@ export class Session {
   };
   #isUpdating = false;
   #isAsleep = false;
-  #sleepTimer = 0;
+  #sleepTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(store: Store, options: StartOptions, events: SessionEvents) {
     this.store = store;
