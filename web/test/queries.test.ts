@@ -22,7 +22,7 @@ function makeSession(encoded: string[], failed: string[]): Answering {
   async function encode(text: string): Promise<Float32Array> {
     if (isBusy) throw new Error('busy');
     isBusy = true;
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, 100));
     isBusy = false;
     encoded.push(text);
     return new Float32Array(1);
@@ -33,7 +33,11 @@ function makeSession(encoded: string[], failed: string[]): Answering {
     encoders: [{ name: 'transformer', encode }],
     added: new Set(),
   };
-  return { version, status: STATUS, touch: () => undefined, dropEncoder: (_, cause) => failed.push(cause) };
+  function dropEncoder(_: Version, cause: string): void {
+    failed.push(cause);
+    version.encoders.pop();
+  }
+  return { version, status: STATUS, touch: () => undefined, dropEncoder };
 }
 
 test('a question that fails leaves the encoder free for the next one', async () => {
