@@ -94,7 +94,7 @@ def scan_axes(
     step = -(-len(vectors) // AXES_SAMPLE)
     return principal_axes(vectors[::step].astype(np.float32), max(1, vectors.shape[1] // 2))
 
-
+# %% ../../nbs/search/29_index_version.ipynb #iv000035
 def make_codes(
     vectors: np.ndarray, # float `(n, dim)` unit vectors
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # Axes; int8 `(n, dim // 2)` codes; float32 `(dim // 2,)` size of a step
