@@ -1,10 +1,9 @@
-"""Take apart the milliseconds from a keystroke to results in the page, in Chromium.
+"""Take apart the milliseconds from the input of a query to its results in the page, in Chromium.
 
     python benchmarks/latency.py [RUN]        by default runs/demo
-    python benchmarks/latency.py [RUN] --site SITE     another built page, for example of an earlier commit
 
 Opens the page with the transformer and with the n-gram encoder alone, types queries (dev evaluation queries of the
-run), and records Chromium's trace of all threads. Queries come back to back, where the page is still drawing the
+run), and records what Chromium's threads do. Queries come back to back, where the page is still drawing the
 results of the query before, and with a pause of 80 ms. The stages are User Timing measures of the page's own code;
 style, layout, paint and raster are Chromium's. Recording costs time too, so `browser.py` measures without it.
 
@@ -19,8 +18,8 @@ from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
-from browser import copy_without_transformer
-from tab import BACK, ELEMENT, opened
+from browser import copy_without_transformer, spread
+from tab import BACK, opened, typing
 from traces import RESULTS, load_average, trace, write_json
 
 from embedding_search.core import pin_threads
@@ -31,43 +30,27 @@ MEASURES = ('web/src/**/*.ts', 'web/src/**/*.css', 'benchmarks/tab.py')
 QUERIES = 200
 ROUNDS = 3
 WARM_UP = 40
-PAUSE = 80 # Milliseconds between the queries of somebody who types
+PAUSE = 80 # Milliseconds between results and the next query
 SHOWN = 5 # Queries of the trace that is kept
 
-# Types a query, waits for its results, then pauses
-PACED = f"""async queries => {{
-  const element = {ELEMENT};
-  const times = [];
-  for (const query of queries) {{
-    await new Promise(resolve => setTimeout(resolve, {PAUSE}));
-    times.push(await new Promise(resolve => {{
-      const sent = performance.now();
-      const seen = event => resolve([performance.now() - sent, event.detail.ms]);
-      element.addEventListener('results', seen, {{ once: true }});
-      element.input.value = query;
-      element.input.dispatchEvent(new InputEvent('input', {{ bubbles: true }}));
-    }}));
-  }}
-  return times;
-}}"""
-WAYS = {'back to back': BACK, f'every {PAUSE} ms': PACED}
+PAUSED = typing(PAUSE)
+WAYS = {'back to back': BACK, f'after {PAUSE} ms': PAUSED}
 
 CATEGORIES = ['blink.user_timing', 'devtools.timeline']
 ALL_THREADS = [*CATEGORIES, 'toplevel', 'cc'] # Of the trace that is kept
 PREFIX = 'embedding-search: ' # Of the page's measures
-WHOLE = 'input to results'
-STAGES = { # Name in the trace to what it is
-    WHOLE: 'keystroke to results in the page',
-    'worker': 'in the search worker, all stages',
-    'encoders': 'encoding, with the way to the worker of the transformer and back',
+STAGES = { # Name of a measure to what it is
+    'input to results': 'input to results in the page',
+    'worker': 'search worker, in all',
+    'encoders': 'encoders, with the way to the worker of the transformer and back',
     'tokenizer': 'tokenizer',
     'transformer': 'transformer',
     'n-grams': 'n-gram encoder',
     'keywords': 'keyword search',
-    'vectors': 'scan of all vectors, exact scores of the best',
+    'vectors': 'scan of the vectors',
     'fusion': 'fusion',
-    'hits': 'titles, marks and categories of the hits',
-    'render': 'elements of the results (Lit)',
+    'hits': 'hits',
+    'render': 'elements of the results',
 }
 DRAWING = { # Tasks of Chromium that draw a frame
     'UpdateLayoutTree': 'style', 'Layout': 'layout', 'PrePaint': 'before paint', 'Paint': 'paint', 'Layerize': 'layers',
@@ -102,11 +85,8 @@ def drawing_times(events, n):
     return {DRAWING[name]: round(sums[name] / n, 2) for name in DRAWING if sums[name]}
 
 
-def spread(times): return [round(float(x), 2) for x in (np.median(times), np.percentile(times, 95))]
-
-
 def measure_way(browser, page, script, queries):
-    "Measure one way of typing; return medians and 95th percentiles, and the events of the last round."
+    "Measure one way of typing; return medians, 95th percentiles, and the mean ms of drawing."
     times = []
     stages = defaultdict(list)
     drawing = []
@@ -118,18 +98,19 @@ def measure_way(browser, page, script, queries):
     mean = {name: round(float(np.mean([some.get(name, 0) for some in drawing])), 2) for name in drawing[0]}
     whole, worker = np.array(times).T
     return dict(ms=spread(whole), page_ms=spread(whole - worker), drawing_mean_ms=mean,
-                stages={STAGES[name]: spread(stages[name]) for name in STAGES if stages[name]}), events
+                stages={STAGES[name]: spread(stages[name]) for name in STAGES if stages[name]})
 
 
-def measure_site(site, queries):
-    "Measure one page in all ways; return the results and the events of the last one."
-    found = {}
+def measure_site(site, queries, kept=None):
+    "Measure one page in all ways; write the trace of a few queries to the file `kept`."
     with opened(site) as page:
         browser = page.context.browser
         page.evaluate(BACK, queries[:WARM_UP])
-        for way, script in WAYS.items(): found[way], events = measure_way(browser, page, script, queries)
-        _, events = record(browser, page, PACED, queries[:SHOWN], ALL_THREADS)
-    return found, events
+        found = {way: measure_way(browser, page, script, queries) for way, script in WAYS.items()}
+        if kept:
+            _, events = record(browser, page, PAUSED, queries[:SHOWN], ALL_THREADS)
+            kept.write_bytes(gzip.compress(json.dumps(dict(traceEvents=events)).encode(), 9, mtime=0))
+    return found
 
 
 def table_rows(results):
@@ -144,26 +125,23 @@ def table_rows(results):
 def format_ms(value):
     "Format median and 95th percentile, or a mean."
     if value is None: return ''
-    return f'{value[0]:.2f} / {value[1]:.2f}' if isinstance(value, list) else f'{value:.2f} (mean)'
+    return f"{value['median']:.2f} / {value['p95']:.2f}" if isinstance(value, dict) else f'{value:.2f} (mean)'
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('run', nargs='?', type=Path, default='runs/demo')
-    parser.add_argument('--site', type=Path, help='another page than that of the run')
     args = parser.parse_args()
     pin_threads(2)
-    if not args.site: build_site(args.run)
-    site = args.site or args.run/'site'
+    build_site(args.run)
+    site = args.run/'site'
     split = json.loads((args.run/'split.json').read_text())
     dev = [query['query'] for query in split['eval_queries'] if query['part'] == 'dev']
     queries = random.Random(0).sample(dev, min(QUERIES, len(dev)))
     results = dict(queries=len(queries), rounds=ROUNDS, load_before=load_average(), encoders={})
-    for encoder, folder in {'transformer': site, 'n-grams': copy_without_transformer(site)}.items():
-        results['encoders'][encoder], events = measure_site(folder, queries)
-        if encoder == 'transformer':
-            kept = json.dumps(dict(traceEvents=events)).encode()
-            (RESULTS/'latency_trace.json.gz').write_bytes(gzip.compress(kept, 9, mtime=0))
+    found = results['encoders']
+    found['transformer'] = measure_site(site, queries, RESULTS/'latency_trace.json.gz')
+    found['n-grams'] = measure_site(copy_without_transformer(site), queries)
     print(markdown_table(list(table_rows(results))))
     write_json(RESULTS/'latency.json', results | dict(load_after=load_average(), trace=trace(MEASURES)))
 

@@ -16,12 +16,17 @@ OPTIONS = [
 ]
 ELEMENT = "document.querySelector('embedding-search')"
 
-# Types queries back to back; returns for each the ms until its results are in the page, and those of the worker
-BACK = f"""async queries => {{
+
+def typing(pause=0):
+    """Return a script that types queries, `pause` ms after the results of the one before.
+
+    It returns for each query the ms until its results are in the page, and those of the worker."""
+    return f"""async queries => {{
   const element = {ELEMENT};
   const input = element.input;
   const times = [];
   for (const query of queries) {{
+    if ({pause}) await new Promise(resolve => setTimeout(resolve, {pause}));
     times.push(await new Promise(resolve => {{
       const seen = event => {{
         if (event.detail.query !== query) return;
@@ -36,6 +41,9 @@ BACK = f"""async queries => {{
   }}
   return times;
 }}"""
+
+
+BACK = typing() # Back to back
 
 
 def wait_until_ready(page, limit=120):

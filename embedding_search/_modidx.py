@@ -839,6 +839,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/embedding_search', 'doc_ho
                                                                                                                        'embedding_search/evaluation/run_evaluation.py'),
                                                             'embedding_search.evaluation.run_evaluation._megabytes': ( 'evaluation/run_evaluation.html#_megabytes',
                                                                                                                        'embedding_search/evaluation/run_evaluation.py'),
+                                                            'embedding_search.evaluation.run_evaluation._points': ( 'evaluation/run_evaluation.html#_points',
+                                                                                                                    'embedding_search/evaluation/run_evaluation.py'),
                                                             'embedding_search.evaluation.run_evaluation._read_evaluation': ( 'evaluation/run_evaluation.html#_read_evaluation',
                                                                                                                              'embedding_search/evaluation/run_evaluation.py'),
                                                             'embedding_search.evaluation.run_evaluation._search_hybrid': ( 'evaluation/run_evaluation.html#_search_hybrid',

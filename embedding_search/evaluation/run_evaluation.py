@@ -266,18 +266,24 @@ def needs_transformer(
     with_it: np.ndarray, # bool `(queries,)` dev queries that find their title with both encoders
     without: np.ndarray, # bool `(queries,)` the same with the n-gram encoder alone
     unknown: np.ndarray, # bool `(queries,)` queries with a word that no title and no training query has
-    test_set: np.ndarray | None = None, # str `(queries,)` test set of each query
+    test_set: np.ndarray, # str `(queries,)` test set of each query
 ) -> dict: # `transformer`: whether it is needed; `queries`, `points`, the same for `unknown_words`; points by test set
     "Decide whether the transformer is worth its megabytes."
     gain = with_it.astype(float) - without
-    names = [] if test_set is None else list(dict.fromkeys(test_set.tolist()))
-    groups = {name: gain[test_set == name] for name in names} | dict(unknown=gain[unknown])
-    large = {name: group for name, group in groups.items() if len(group) >= TIER_QUERIES}
-    points = {name: round(100 * group.mean(), 2) for name, group in large.items()}
-    found = dict(queries=len(gain), points=round(100 * gain.mean(), 2))
-    if 'unknown' in large: found |= dict(unknown_words=len(large['unknown']), unknown_points=points.pop('unknown'))
-    if points: found |= dict(test_set_points=points)
-    return found | dict(transformer=bool(max(group.mean() for group in (gain, *large.values())) >= TIER_GAIN))
+    groups = [gain]
+    found = dict(queries=len(gain), points=_points(gain), test_set_points={})
+    for name in dict.fromkeys(test_set.tolist()):
+        group = gain[test_set == name]
+        if len(group) < TIER_QUERIES: continue
+        groups.append(group)
+        found['test_set_points'][name] = _points(group)
+    if unknown.sum() >= TIER_QUERIES:
+        groups.append(gain[unknown])
+        found |= dict(unknown_words=int(unknown.sum()), unknown_points=_points(gain[unknown]))
+    return found | dict(transformer=bool(max(group.mean() for group in groups) >= TIER_GAIN))
+
+
+def _points(gain): return round(100 * gain.mean(), 2)
 
 # %% ../../nbs/evaluation/40_run_evaluation.ipynb #tier0005
 def describe_tiers(

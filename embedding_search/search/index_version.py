@@ -98,7 +98,7 @@ def scan_axes(
 def make_codes(
     vectors: np.ndarray, # float `(n, dim)` unit vectors
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # Axes; int8 `(n, dim // 2)` codes; float32 `(dim // 2,)` size of a step
-    "Make the short form of the vectors."
+    "Project vectors to their principal axes and round them."
     axes = scan_axes(vectors)
     projected = np.empty((len(vectors), len(axes)), np.float16)
     for start in range(0, len(vectors), QUANTIZE_ROWS):

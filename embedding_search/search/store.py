@@ -310,7 +310,7 @@ def check_space(
 ) -> str: # What the version needs and what is free
     "Estimate the disk space of a version. Raises `InputError` if it is not available."
     text = sum(len(row['title']) + len(row.get('text', '')) + 150 for row in rows)
-    needed = titles * (3 * dim + 100) + 2 * text
+    needed = titles * (5 * dim // 2 + 100) + 2 * text
     used = sum(v['bytes'] for v in self.versions())
     free = shutil.disk_usage(self.folder).free
     if needed > free:

@@ -82,12 +82,12 @@ export class QueryQueue {
       if (this.#pace > SLOW) reply(await this.#answerQuickly(version, question), false);
       const encoding = this.#encode(version, encoder, text);
       let words: WordSearch;
+      let encoded: EncodedQuery | null;
       try {
         words = searchWords(version.index, question); // while the transformer computes in its own worker
       } finally {
-        await encoding; // it encodes one text at a time
+        encoded = await encoding; // it encodes one text at a time
       }
-      const encoded = await encoding;
       if (encoded) reply(rank(version.index, question, encoded, words), true);
       else await this.#answer(id, question);
     } catch (error) {
